@@ -1,0 +1,45 @@
+# carbonio-check. Go, git and make are all it takes.
+
+VERSION  ?= 0.1.0
+GO       ?= go
+BIN      := carbonio-check
+LDFLAGS  := -s -w -X main.release=$(VERSION)
+# The race detector needs a C compiler; without one the same tests run without it.
+RACE     := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
+TOOL     := $(GO) tool -modfile=tools.mod
+FUZZTIME ?= 20s
+
+.PHONY: build run demo test lint bench fuzz clean
+
+build: ## the static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/carbonio-check
+
+run: build ## check this very machine; a red verdict is a verdict, not a failure of make
+	./$(BIN) all || test $$? -ne 2
+
+demo: build ## a made-up platform of 15 nodes: healthy, then with faults
+	./$(BIN) demo
+	./$(BIN) demo --broken; test $$? -eq 1
+
+test: ## unit, golden, command-line and race tests; no root, no network
+	@test -n "$(RACE)" || echo 'make test: no gcc: running without the race detector'
+	$(GO) test $(RACE) ./...
+
+lint:
+	test -z "$$($(TOOL) gofumpt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+bench: build ## Go benchmarks, then whole processes: docs/benchmarks.md
+	$(GO) test -run '^$$' -bench . -benchtime 5x ./...
+	fixtures/bench.sh ./$(BIN)
+
+fuzz: ## every fuzz target for FUZZTIME
+	@$(GO) list ./... | while read -r pkg; do \
+	  $(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' | while read -r name; do \
+	    echo "$$pkg $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done || exit 1; \
+	done
+
+clean:
+	rm -f $(BIN)
