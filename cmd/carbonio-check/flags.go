@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"carbonio-check/checks"
+	"carbonio-check/platform"
+	"carbonio-check/runner"
+)
+
+// flags are those of every verb; each verb shows the ones it knows.
+type flags struct {
+	inventory string
+	as        string
+	phase     string
+	release   string
+	config    string
+	root      string
+	outputs   []string
+	timeout   time.Duration
+	deadline  time.Duration
+	parallel  int
+	failOn    string
+	trace     bool
+}
+
+// forLooking adds the flags of a verb that looks at this machine.
+func (f *flags) forLooking(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.StringVarP(&f.inventory, "inventory", "i", "", "Ansible inventory `FILE` (INI, the Carbonio groups)")
+	fs.StringVar(&f.as, "as", "", "`NAME` of this node in the inventory (default: hostname -f)")
+	fs.StringVar(&f.phase, "phase", "", "`preinstall` or health (default: health when Carbonio is installed)")
+	f.forScope(cmd)
+	fs.DurationVar(&f.timeout, "timeout", runner.DefaultTimeout, "how long one look may take")
+	fs.DurationVar(&f.deadline, "deadline", 0, "how long the whole run may take (default: no limit)")
+	fs.IntVarP(&f.parallel, "parallel", "j", runner.DefaultParallel, "how many looks at once")
+	fs.BoolVar(&f.trace, "trace", false, "find the path to every node, not only to those that do not answer")
+	fs.StringVar(&f.root, "root", "/", "read another root file system: a mounted image at `DIR`")
+	_ = cmd.RegisterFlagCompletionFunc("phase", cobra.FixedCompletions([]string{string(checks.Preinstall), string(checks.Health)}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// forScope adds the flags that say what to judge against.
+func (f *flags) forScope(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.StringVar(&f.release, "release", "", "Carbonio `RELEASE` to judge against (default: "+platform.Newest.String()+")")
+	fs.StringVarP(&f.config, "config", "c", "", "YAML `FILE` with policy thresholds")
+}
+
+// forReport adds the flags of a verb that writes a report.
+func (f *flags) forReport(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.StringArrayVarP(&f.outputs, "output", "o", []string{"tty"}, "`FORMAT[=FILE]`, repeatable: tty, json, junit")
+	fs.StringVar(&f.failOn, "fail-on", "fail", "`LEVEL` that counts against the exit status: fail or warn")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"fail", "warn"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// check refuses values that no run could mean.
+func (f *flags) check() error {
+	switch {
+	case f.failOn != "" && f.failOn != "fail" && f.failOn != "warn":
+		return fmt.Errorf("--fail-on %q: want fail or warn", f.failOn)
+	case f.phase != "" && f.phase != string(checks.Preinstall) && f.phase != string(checks.Health):
+		return fmt.Errorf("--phase %q: want %s or %s", f.phase, checks.Preinstall, checks.Health)
+	case f.timeout < 0 || f.deadline < 0:
+		return errors.New("--timeout and --deadline cannot be negative")
+	case f.parallel < 0:
+		return fmt.Errorf("--parallel %d: want at least 1", f.parallel)
+	}
+	return nil
+}
+
+// releaseOr reads --release, or takes the release given.
+func (f *flags) releaseOr(r platform.Release) (platform.Release, error) {
+	if f.release == "" {
+		return r, nil
+	}
+	return platform.ParseRelease(f.release)
+}
+
+func visit(cmd *cobra.Command, name func(string)) {
+	each := func(f *pflag.Flag) { name(f.Name) }
+	cmd.Flags().VisitAll(each)
+	cmd.InheritedFlags().VisitAll(each)
+}
+
+// withNearest adds to an error about an unknown --flag what was likely meant.
+func withNearest(err error, known []string, help string) error {
+	_, word, found := strings.Cut(err.Error(), "unknown flag: ")
+	if !found {
+		return fmt.Errorf("%w (see %s)", err, help)
+	}
+	if n := platform.Nearest(word, known); n != "" {
+		return fmt.Errorf("unknown flag %s: did you mean %s?", word, n)
+	}
+	return fmt.Errorf("unknown flag %s: see %s", word, help)
+}

@@ -1,0 +1,117 @@
+// Command carbonio-check tells a Carbonio administrator whether a node and the
+// whole platform are fit: before the installation, and ever after.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"carbonio-check/runner"
+)
+
+// The exit codes that are not a verdict; those are report.Report.ExitCode's.
+const (
+	exitOK          = 0
+	exitCannotRun   = 2
+	exitInterrupted = 130
+)
+
+// exit ends the program with a code when there is nothing more to say.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run is the whole program: it returns the exit code.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, stop)
+	defer stop()
+
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var code exit
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintf(os.Stderr, "carbonio-check: %v\n", err)
+	return exitCannotRun
+}
+
+const rootLong = `carbonio-check tells whether a Carbonio node, and the whole platform, is fit:
+what is wrong, why it matters, and the command that puts it right.
+It changes nothing.`
+
+const rootExample = `  carbonio-check all                        every subject, on this node
+  carbonio-check all -i inventory           … knowing the whole platform
+  carbonio-check dns hosts.syntax           only these subjects or checks
+  carbonio-check all -o junit=report.xml    for a CI server
+  carbonio-check observe all > node.json    look only; judge later, or elsewhere
+  carbonio-check judge node1.json node2.json
+  carbonio-check explain hosts.syntax       why, and how to put it right
+
+Exit status: 0 nothing failed, 1 something failed, 2 could not run,
+3 nothing failed but something could not be seen, 4 only warnings (with
+--fail-on warn), 130 interrupted.`
+
+func newRoot() *cobra.Command {
+	f := &flags{}
+	root := &cobra.Command{
+		Use:               "carbonio-check {all | SUBJECT… | CHECK…}",
+		Short:             "Is this Carbonio node, and the whole platform, fit?",
+		Long:              rootLong,
+		Example:           rootExample,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeChecks,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				cmd.SetOut(cmd.ErrOrStderr())
+				_ = cmd.Help()
+				return exit(exitCannotRun)
+			}
+			return f.all(cmd, args)
+		},
+	}
+	f.forLooking(root)
+	f.forReport(root)
+	root.SetFlagErrorFunc(flagError)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddCommand(newObserve(), newJudge(), newList(), newExplain(), newDemo(), newVersion())
+	return root
+}
+
+// flagError names the nearest flag to one that does not exist.
+func flagError(cmd *cobra.Command, err error) error {
+	var names []string
+	visit(cmd, func(name string) { names = append(names, "--"+name) })
+	return withNearest(err, names, cmd.CommandPath()+" --help")
+}
+
+func completeChecks(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	out := []string{runner.All + "\tevery subject"}
+	for _, m := range modules() {
+		out = append(out, m.Name())
+		for _, c := range m.Checks() {
+			out = append(out, c.ID+"\t"+c.Title)
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// out is where the report goes, and nothing else does.
+func out(cmd *cobra.Command) io.Writer { return cmd.OutOrStdout() }

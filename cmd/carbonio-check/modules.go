@@ -1,0 +1,28 @@
+package main
+
+import (
+	"carbonio-check/checks"
+	"carbonio-check/checks/clock"
+	"carbonio-check/checks/dns"
+	"carbonio-check/checks/hosts"
+	"carbonio-check/checks/inventory"
+	"carbonio-check/checks/network"
+	"carbonio-check/checks/repository"
+	"carbonio-check/checks/storage"
+	"carbonio-check/checks/system"
+)
+
+// modules are the subjects, in the order of a report: what the administrator
+// wrote, what the machine is, what lies between the machines.
+func modules() []checks.Module {
+	return []checks.Module{
+		inventory.Module{},
+		hosts.Module{},
+		system.Module{},
+		storage.Module{},
+		repository.Module{},
+		clock.Module{},
+		dns.Module{},
+		network.Module{},
+	}
+}

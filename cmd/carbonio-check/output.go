@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/term"
+
+	"carbonio-check/platform"
+	"carbonio-check/report"
+)
+
+// formats are the renderings, by their name on the command line.
+var formats = []struct {
+	name  string
+	write func(io.Writer, report.Report, report.Terminal) error
+}{
+	{"tty", report.TTY},
+	{"json", func(w io.Writer, r report.Report, _ report.Terminal) error { return report.JSON(w, r) }},
+	{"junit", func(w io.Writer, r report.Report, _ report.Terminal) error { return report.JUnit(w, r) }},
+}
+
+func formatNames() []string {
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = f.name
+	}
+	return names
+}
+
+// outputs are the reports to write: each is opened before the run, so that a
+// wrong path is told at once and not after the work is done.
+type outputs struct{ all []output }
+
+type output struct {
+	write    func(io.Writer, report.Report, report.Terminal) error
+	to       io.Writer
+	terminal report.Terminal
+	file     *os.File // a temporary one; renamed to path when it is whole
+	path     string
+}
+
+// open reads the --output flags.
+func (f *flags) open(stdout io.Writer) (*outputs, error) {
+	o := &outputs{}
+	onStdout := ""
+	for _, spec := range f.outputs {
+		name, path, toFile := strings.Cut(spec, "=")
+		one, err := newOutput(name)
+		if err == nil && toFile {
+			err = one.create(path)
+		}
+		if err == nil && !toFile {
+			if onStdout != "" {
+				err = fmt.Errorf("--output %s and %s both go to standard output: give one of them a file, %s=FILE", onStdout, name, name)
+			}
+			onStdout, one.to, one.terminal = name, stdout, terminal(stdout)
+		}
+		if err != nil {
+			o.discard()
+			return nil, err
+		}
+		o.all = append(o.all, one)
+	}
+	return o, nil
+}
+
+func newOutput(name string) (output, error) {
+	for _, f := range formats {
+		if f.name == name {
+			return output{write: f.write, terminal: report.Terminal{Width: defaultWidth}}, nil
+		}
+	}
+	if n := platform.Nearest(name, formatNames()); n != "" {
+		return output{}, fmt.Errorf("--output %q: did you mean %s?", name, n)
+	}
+	return output{}, fmt.Errorf("--output %q: want one of %s", name, strings.Join(formatNames(), ", "))
+}
+
+// create opens a temporary file beside path, readable by its owner alone.
+func (o *output) create(path string) error {
+	if path == "" {
+		return errors.New("--output: a file name is missing after =")
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("--output: cannot write %s: %w", path, errors.Unwrap(err))
+	}
+	o.file, o.path, o.to = file, path, file
+	return nil
+}
+
+// write writes every report. One that cannot be written does not keep the
+// others from being.
+func (o *outputs) write(r report.Report) error {
+	var errs []error
+	for i := range o.all {
+		if err := o.all[i].finish(r); err != nil {
+			errs = append(errs, fmt.Errorf("cannot write the report: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (o *output) finish(r report.Report) error {
+	w := bufio.NewWriter(o.to)
+	err := cmp.Or(o.write(w, r, o.terminal), w.Flush())
+	if o.file == nil {
+		return err
+	}
+	err = cmp.Or(err, o.file.Sync(), o.file.Close())
+	if err == nil {
+		err = os.Rename(o.file.Name(), o.path)
+	}
+	if err == nil {
+		o.file = nil
+	}
+	return err
+}
+
+// discard removes what was opened and not finished.
+func (o *outputs) discard() {
+	for _, one := range o.all {
+		if one.file != nil {
+			_ = one.file.Close()
+			_ = os.Remove(one.file.Name())
+		}
+	}
+}
+
+const defaultWidth = 80
+
+// terminal says how to write for a person on w.
+func terminal(w io.Writer) report.Terminal {
+	t := report.Terminal{Width: defaultWidth, ASCII: !utf8Locale()}
+	f, ok := w.(*os.File)
+	if ok && term.IsTerminal(int(f.Fd())) {
+		t.Width = terminalWidth(f)
+		t.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	} else if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		t.Width = n
+	}
+	return t
+}
+
+// terminalWidth is COLUMNS, else what the terminal says, else 80.
+func terminalWidth(f *os.File) int {
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+		return n
+	}
+	return defaultWidth
+}
+
+// utf8Locale says whether the user's locale can show more than ASCII. Without
+// any locale, as in a container, UTF-8 is what terminals do.
+func utf8Locale() bool {
+	l := strings.ToLower(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG")))
+	return l == "" || strings.Contains(l, "utf-8") || strings.Contains(l, "utf8")
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"carbonio-check/checks"
+	"carbonio-check/checks/machine"
+	"carbonio-check/platform"
+	"carbonio-check/runner"
+)
+
+// resolveTimeout bounds what the system's resolver may take to name this node
+// and the addresses that neither inventory nor /etc/hosts holds: a dead
+// resolver is a finding, not a reason to wait.
+const resolveTimeout = 2 * time.Second
+
+// scope finds out who we are, what the platform is, and what to judge against.
+func (f *flags) scope(ctx context.Context, sel runner.Selection) (checks.Scope, checks.Host, error) {
+	host, err := machine.Local(f.root)
+	if err != nil {
+		return checks.Scope{}, host, err
+	}
+	policy, err := readPolicy(f.config)
+	if err != nil {
+		return checks.Scope{}, host, err
+	}
+	installed, known, err := machine.Installed(host)
+	if err != nil && f.phase == "" {
+		return checks.Scope{}, host, fmt.Errorf("cannot tell whether Carbonio is installed here: %w; say so with --phase", err)
+	}
+	if known.IsZero() {
+		known = platform.Newest
+	}
+	release, err := f.releaseOr(known)
+	if err != nil {
+		return checks.Scope{}, host, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	self, topology, err := f.topology(ctx, host, installed, sel)
+	if err != nil {
+		return checks.Scope{}, host, err
+	}
+	os, _ := machine.ReadOS(host) // its absence is a finding of system.os
+	return checks.Scope{
+		Topology: topology, Release: release, Policy: policy, Trace: f.trace,
+		Vantages: []checks.Vantage{{Node: self, Phase: f.phaseOr(len(installed) > 0), OS: os}},
+	}, host, nil
+}
+
+func (f *flags) phaseOr(installed bool) checks.Phase {
+	switch {
+	case f.phase != "":
+		return checks.Phase(f.phase)
+	case installed:
+		return checks.Health
+	}
+	return checks.Preinstall
+}
+
+// topology reads the inventory, or makes do without one, and says which of its
+// nodes this is.
+func (f *flags) topology(ctx context.Context, host checks.Host, installed []platform.Component, sel runner.Selection) (string, platform.Topology, error) {
+	text, _ := host.ReadFile("etc/hosts") // what is wrong with it is a finding of hosts.syntax
+	lines := platform.ParseHosts(text)
+	self := strings.ToLower(f.as)
+	if self == "" {
+		self = ownName(ctx, host)
+	}
+	var t platform.Topology
+	if f.inventory == "" {
+		t = platform.WithoutInventory(self, installed, lines)
+	} else {
+		inv, err := platform.ReadInventory(f.inventory)
+		if err != nil {
+			return "", t, err
+		}
+		t = inv.Topology()
+		node, known := identify(t, self)
+		if !known && !sel.Only("inventory") {
+			return "", t, notInInventory(self, f.inventory, t, f.as != "")
+		}
+		self = node
+	}
+	return self, t.Resolve(platform.HostsMap(lines), lookup(ctx, host)), nil
+}
+
+// lookup asks the host's own resolver for addresses.
+func lookup(ctx context.Context, host checks.Host) func(string) ([]netip.Addr, error) {
+	return func(name string) ([]netip.Addr, error) { return host.Network.Lookup(ctx, name) }
+}
+
+// ownName is what this machine calls itself: hostname -f, which asks the
+// system's resolver, else the kernel's name.
+func ownName(ctx context.Context, host checks.Host) string {
+	if name, err := host.Run(ctx, "hostname", "-f"); err == nil && strings.TrimSpace(name) != "" {
+		return strings.ToLower(strings.TrimSpace(name))
+	}
+	if name, err := host.Machine.Hostname(); err == nil && name != "" {
+		return strings.ToLower(name)
+	}
+	if name, err := host.ReadFile("etc/hostname"); err == nil && strings.TrimSpace(name) != "" {
+		return strings.ToLower(strings.TrimSpace(name))
+	}
+	return "localhost"
+}
+
+// identify finds this machine among the nodes by its name, or by its short name
+// when only one node has it: that the two differ is a finding of system.hostname.
+func identify(t platform.Topology, self string) (string, bool) {
+	if n, ok := t.Node(self); ok {
+		return n.Name, true
+	}
+	short, _, _ := strings.Cut(self, ".")
+	var found []string
+	for _, n := range t.Nodes {
+		if s, _, _ := strings.Cut(n.Name, "."); strings.EqualFold(s, short) {
+			found = append(found, n.Name)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], true
+	}
+	return self, false
+}
+
+func notInInventory(self, file string, t platform.Topology, given bool) error {
+	var names []string
+	for _, n := range t.Nodes {
+		names = append(names, n.Name)
+	}
+	if n := platform.Nearest(self, names); n != "" && given {
+		return fmt.Errorf("--as %s: no such node in %s: did you mean %s?", self, file, n)
+	}
+	if given {
+		return fmt.Errorf("--as %s: no such node in %s", self, file)
+	}
+	return fmt.Errorf("this machine calls itself %s, which is no node of %s: say which node it is with --as NAME, or check only the inventory with carbonio-check inventory -i %s", self, file, file)
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"carbonio-check/checks"
+	"carbonio-check/platform"
+	"carbonio-check/runner"
+)
+
+func newObserve() *cobra.Command {
+	f := &flags{}
+	cmd := &cobra.Command{
+		Use:   "observe [all | SUBJECT… | CHECK…]",
+		Short: "Look at this node and write what was seen, without judging it",
+		Long: `Look at this node and write what was seen to standard output, as JSON Lines.
+The observations hold no secret. Judge them later, elsewhere, or together with
+those of other nodes: carbonio-check judge FILE…`,
+		Example: `  carbonio-check observe -i inventory > $(hostname -f).json
+  carbonio-check observe dns network | ssh ctl carbonio-check judge -`,
+		ValidArgsFunction: completeChecks,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			record, err := f.look(cmd, words)
+			if err != nil {
+				return err
+			}
+			if err := runner.Write(out(cmd), record); err != nil {
+				return fmt.Errorf("cannot write the observations: %w", err)
+			}
+			if record.Run.Interrupted {
+				return exit(exitInterrupted)
+			}
+			return nil
+		},
+	}
+	f.forLooking(cmd)
+	return cmd
+}
+
+func newJudge() *cobra.Command {
+	f := &flags{}
+	cmd := &cobra.Command{
+		Use:   "judge FILE…",
+		Short: "Judge observations: of one node, or of all together",
+		Long: `Judge what carbonio-check observe wrote. With the files of several nodes the
+platform is judged as a whole. A file named - is standard input. The same files
+always give the same report.`,
+		Example: `  carbonio-check judge node*.json
+  carbonio-check judge -c stricter.yaml yesterday.json -o json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			outputs, err := f.open(out(cmd))
+			if err != nil {
+				return err
+			}
+			defer outputs.discard()
+			record, err := f.read(cmd.InOrStdin(), files)
+			if err != nil {
+				return err
+			}
+			return f.report(record, outputs)
+		},
+	}
+	f.forScope(cmd)
+	f.forReport(cmd)
+	return cmd
+}
+
+// read reads observations, and what today's flags say of how to judge them.
+func (f *flags) read(stdin io.Reader, files []string) (runner.Record, error) {
+	var records []runner.Record
+	for _, name := range files {
+		some, err := readFile(stdin, name)
+		if err != nil {
+			return runner.Record{}, err
+		}
+		records = append(records, some...)
+	}
+	record, err := runner.Merge(records)
+	if err != nil {
+		return record, err
+	}
+	if f.config != "" {
+		if record.Scope.Policy, err = readPolicy(f.config); err != nil {
+			return record, err
+		}
+	}
+	record.Scope.Release, err = f.releaseOr(record.Scope.Release)
+	return record, err
+}
+
+func readFile(stdin io.Reader, name string) ([]runner.Record, error) {
+	if name == "-" {
+		return runner.Read("standard input", stdin)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return runner.Read(name, file)
+}
+
+func newList() *cobra.Command {
+	return &cobra.Command{
+		Use:               "list [SUBJECT…]",
+		Short:             "List the checks",
+		Example:           "  carbonio-check list\n  carbonio-check list dns network",
+		ValidArgsFunction: completeChecks,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			sel, err := runner.Select(modules(), words)
+			if err != nil {
+				return err
+			}
+			for _, m := range modules() {
+				for _, c := range m.Checks() {
+					if sel.Has(c.ID) {
+						fmt.Fprintf(out(cmd), "%-24s %s\n", c.ID, c.Title)
+					}
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func newExplain() *cobra.Command {
+	return &cobra.Command{
+		Use:               "explain CHECK…",
+		Short:             "Say why a check matters, how to look by hand, and how to put it right",
+		Example:           "  carbonio-check explain hosts.syntax",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeChecks,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			sel, err := runner.Select(modules(), words)
+			if err != nil {
+				return err
+			}
+			first := true
+			for _, m := range modules() {
+				for _, c := range m.Checks() {
+					if !sel.Has(c.ID) {
+						continue
+					}
+					if !first {
+						fmt.Fprintln(out(cmd))
+					}
+					first = false
+					explain(out(cmd), c)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// explain prints a catalogue entry.
+func explain(w io.Writer, c checks.Check) {
+	fmt.Fprintf(w, "%s  %s\n", c.ID, c.Title)
+	paragraph(w, "why", wrap(c.Why, 66))
+	paragraph(w, "by hand", c.Manual)
+	paragraph(w, "fix", c.Remedy)
+	paragraph(w, "applies", applies(c))
+	paragraph(w, "needs", strings.Join(c.Needs, ", "))
+	paragraph(w, "source", c.Source)
+}
+
+func paragraph(w io.Writer, name, text string) {
+	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		switch {
+		case text == "":
+		case i == 0:
+			fmt.Fprintf(w, "  %-9s %s\n", name, line)
+		default:
+			fmt.Fprintf(w, "  %-9s %s\n", "", line)
+		}
+	}
+}
+
+// applies says in words when and where a check makes sense.
+func applies(c checks.Check) string {
+	when := "always"
+	if len(c.Phases) == 1 && c.Phases[0] == checks.Preinstall {
+		when = "before the installation"
+	} else if len(c.Phases) == 1 {
+		when = "once Carbonio is installed"
+	}
+	if len(c.Components) == 0 {
+		return when + ", on every node"
+	}
+	names := make([]string, len(c.Components))
+	for i, component := range c.Components {
+		names[i] = component.Title()
+	}
+	return when + ", on nodes with " + strings.Join(names, ", ")
+}
+
+// wrap breaks text at words.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		switch {
+		case column == 0:
+		case column+1+len(word) > width:
+			b.WriteString("\n")
+			column = 0
+		default:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintf(out(cmd), "carbonio-check %s (%s, %s/%s), knows Carbonio up to %s\n",
+				version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, platform.Newest)
+			return nil
+		},
+	}
+}
+
+// release is set by the Makefile.
+var release = "0.1.0-dev"
+
+// version is the release, and the commit it was built from where that is known.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return release
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return release + "+" + s.Value[:12]
+		}
+	}
+	return release
+}
