@@ -1,0 +1,239 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"carbonio-check/checks"
+)
+
+// An entry is what a person deals with at once: the remarks of one check that
+// are put right in the same way or, of what could not be seen, all that have one
+// reason.
+type entry struct {
+	remarks []*remark
+	waiting []tally // its consequences, by check
+}
+
+// A remark is what one check says, of which targets, seen from where.
+type remark struct {
+	check, message    string
+	targets, vantages []string
+	facts             map[string]string // the evidence that all of them share
+	remedies          []string          // different ones
+}
+
+// A tally counts the findings of one check.
+type tally struct {
+	check string
+	count int
+}
+
+// size is how many findings stand in the entry.
+func (e *entry) size() int {
+	n := 0
+	for _, r := range e.remarks {
+		n += len(r.targets) * len(r.vantages)
+	}
+	return n
+}
+
+// waits is how many findings wait for this entry to be put right.
+func (e *entry) waits() int {
+	n := 0
+	for _, t := range e.waiting {
+		n += t.count
+	}
+	return n
+}
+
+// wait counts a consequence.
+func (e *entry) wait(check string) {
+	i := slices.IndexFunc(e.waiting, func(t tally) bool { return t.check == check })
+	if i < 0 {
+		i = len(e.waiting)
+		e.waiting = append(e.waiting, tally{check: check})
+	}
+	e.waiting[i].count++
+}
+
+// facts are those that all remarks of the entry share.
+func (e *entry) facts() map[string]string {
+	facts := maps.Clone(e.remarks[0].facts)
+	for _, r := range e.remarks[1:] {
+		keepShared(facts, r.facts)
+	}
+	return facts
+}
+
+// vantages are those of its remarks; none when they differ.
+func (e *entry) vantages() []string {
+	for _, r := range e.remarks[1:] {
+		if !slices.Equal(r.vantages, e.remarks[0].vantages) {
+			return nil
+		}
+	}
+	return e.remarks[0].vantages
+}
+
+// oneCheck says whether all remarks are of one check.
+func (e *entry) oneCheck() bool {
+	return !slices.ContainsFunc(e.remarks, func(r *remark) bool { return r.check != e.remarks[0].check })
+}
+
+// fold makes the entries of one status, in the order of their first findings,
+// but those that most others wait for first.
+func fold(findings []Result, status checks.Status) []*entry {
+	type place struct{ check, target, vantage string }
+	var entries []*entry
+	byReason := map[reason]*entry{}
+	of := map[place]*entry{}
+	remarks := overTargets(overVantages(findings, status))
+	why := reasons(remarks, status)
+	for _, r := range remarks {
+		e := byReason[why(r)]
+		if e == nil {
+			e = &entry{}
+			byReason[why(r)] = e
+			entries = append(entries, e)
+		}
+		e.remarks = append(e.remarks, r)
+		for _, target := range r.targets {
+			for _, vantage := range r.vantages {
+				of[place{r.check, target, vantage}] = e
+			}
+		}
+	}
+	for _, f := range findings {
+		if f.BlockedBy == nil {
+			continue
+		}
+		root := place{f.BlockedBy.Check, f.BlockedBy.Target, f.Vantage}
+		if e := cmp.Or(of[root], of[place{root.check, root.target, ""}]); e != nil {
+			e.wait(f.Check)
+		}
+	}
+	slices.SortStableFunc(entries, func(a, b *entry) int { return cmp.Compare(b.waits(), a.waits()) })
+	return entries
+}
+
+// A reason is what the remarks of one entry share.
+type reason struct{ check, message, remedies string }
+
+// reasons returns the reason of a remark: its check and remedies, but what could
+// not be seen goes by its message where several checks give the same one.
+func reasons(remarks []*remark, status checks.Status) func(*remark) reason {
+	given := map[string]string{} // message → the check that gives it, "" for several
+	for _, r := range remarks {
+		if check, ok := given[r.message]; ok && check != r.check {
+			given[r.message] = ""
+		} else {
+			given[r.message] = r.check
+		}
+	}
+	return func(r *remark) reason {
+		why := reason{check: r.check, remedies: strings.Join(r.remedies, "\n")}
+		if status == checks.Unknown && given[r.message] == "" {
+			why.check, why.message = "", r.message
+		}
+		return why
+	}
+}
+
+// overVantages makes one remark of what several nodes say of the same target.
+func overVantages(findings []Result, status checks.Status) []*remark {
+	type saying struct{ check, remedy, message, target string }
+	var remarks []*remark
+	seen := map[saying]*remark{}
+	for _, f := range findings {
+		if f.Status != status {
+			continue
+		}
+		key := saying{f.Check, f.Remedy, f.Message, f.Target}
+		r := seen[key]
+		if r == nil {
+			r = &remark{check: f.Check, message: f.Message, targets: []string{f.Target}, facts: maps.Clone(f.Evidence)}
+			if f.Remedy != "" {
+				r.remedies = []string{f.Remedy}
+			}
+			seen[key] = r
+			remarks = append(remarks, r)
+		}
+		r.vantages = append(r.vantages, f.Vantage)
+		keepShared(r.facts, f.Evidence)
+	}
+	return remarks
+}
+
+// overTargets makes one remark of what the same nodes say, in the same words, of
+// several targets: of many, or where nothing but the target differs.
+func overTargets(remarks []*remark) []*remark {
+	type saying struct{ check, message, vantages string }
+	var order []saying
+	same := map[saying][]*remark{}
+	for _, r := range remarks {
+		key := saying{r.check, r.pattern(), strings.Join(r.vantages, "\n")}
+		if same[key] == nil {
+			order = append(order, key)
+		}
+		same[key] = append(same[key], r)
+	}
+	var out []*remark
+	for _, key := range order {
+		if group := same[key]; len(group) > detailed || alike(group) {
+			out = append(out, merge(group))
+		} else {
+			out = append(out, group...)
+		}
+	}
+	return out
+}
+
+// gap stands in a message for what differs.
+const gap = "…"
+
+// pattern is the message without the target.
+func (r *remark) pattern() string {
+	if target := r.targets[0]; len(target) > 2 { // a shorter one would be found within words
+		return strings.ReplaceAll(r.message, target, gap)
+	}
+	return r.message
+}
+
+// alike says whether nothing but the target differs.
+func alike(group []*remark) bool {
+	return !slices.ContainsFunc(group, func(r *remark) bool {
+		return !maps.Equal(r.facts, group[0].facts) || !slices.Equal(r.remedies, group[0].remedies)
+	})
+}
+
+// merge makes one remark of several that share a pattern.
+func merge(group []*remark) *remark {
+	first := group[0]
+	if len(group) == 1 {
+		return first
+	}
+	first.message = first.pattern()
+	known := map[string]bool{}
+	for _, remedy := range first.remedies {
+		known[remedy] = true
+	}
+	for _, r := range group[1:] {
+		first.targets = append(first.targets, r.targets...)
+		keepShared(first.facts, r.facts)
+		for _, remedy := range r.remedies {
+			if !known[remedy] {
+				known[remedy] = true
+				first.remedies = append(first.remedies, remedy)
+			}
+		}
+	}
+	return first
+}
+
+// keepShared drops the facts that the others do not share.
+func keepShared(facts, others map[string]string) {
+	maps.DeleteFunc(facts, func(name, value string) bool { return others[name] != value })
+}

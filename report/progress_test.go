@@ -1,0 +1,111 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// screen is what stands in the live line now, and how often it was drawn.
+type screen struct {
+	sync.Mutex
+	bytes.Buffer
+	drawn int
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.Lock()
+	defer s.Unlock()
+	s.drawn++
+	return s.Buffer.Write(p)
+}
+
+func (s *screen) line() string {
+	s.Lock()
+	defer s.Unlock()
+	return s.String()[strings.LastIndex(s.String(), "\x1b[K")+3:]
+}
+
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &screen{}
+		p := NewProgress(s, 60)
+		p.Start(9)
+		p.Began("hosts.file")
+		p.Ended("hosts.file")
+		time.Sleep(refresh + 1)
+		require.Empty(t, s.String(), "nothing runs, nothing is said")
+
+		for _, what := range []string{"ping mbox1", "ping \x1b[2J", "ping mbox3", "ping mbox4", "ping mbox5"} {
+			p.Began(what)
+		}
+		time.Sleep(refresh)
+		require.Equal(t, "  1 of 9  ping mbox1, ping �[2J, ping mbox3 and 2 more", s.line())
+		p.Ended("ping mbox1")
+		p.Ended("ping mbox3")
+		time.Sleep(refresh)
+		require.Equal(t, "  3 of 9  ping �[2J, ping mbox4, ping mbox5", s.line())
+
+		drawn := s.drawn
+		time.Sleep(time.Minute)
+		require.Equal(t, drawn, s.drawn, "nothing changed, and it was drawn again")
+		for i := range 1000 {
+			p.Began(fmt.Sprint(i))
+			time.Sleep(time.Millisecond)
+		}
+		require.LessOrEqual(t, s.drawn-drawn, 11, "more than ten times a second")
+
+		p.Stop()
+		require.Empty(t, s.line(), "the line is still there")
+		end := s.Len()
+		p.Began("late")
+		p.Stop()
+		time.Sleep(time.Second)
+		require.Equal(t, end, s.Len(), "it was drawn after Stop")
+	})
+}
+
+func TestProgressFitsItsLine(t *testing.T) {
+	for _, width := range []int{0, 1, 2, 10, 40} {
+		p := NewProgress(nil, width)
+		p.Began(strings.Repeat("東京", 40))
+		require.Less(t, len([]rune(p.line())), max(p.width, 1), "width %d: %q", width, p.line())
+	}
+}
+
+// TestProgressOfNothing: what never started leaves no trace.
+func TestProgressOfNothing(t *testing.T) {
+	s := &screen{}
+	p := NewProgress(s, 80)
+	p.Stop()
+	p.Start(0)
+	p.Stop()
+	require.Empty(t, s.String())
+}
+
+func TestProgressFromManyGoroutines(t *testing.T) {
+	p := NewProgress(&screen{}, 80)
+	p.Start(1000)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			for range 10 {
+				p.Began(fmt.Sprint(i))
+				p.Ended(fmt.Sprint(i))
+			}
+		})
+	}
+	wg.Wait()
+	p.Stop()
+	require.Empty(t, p.running)
+	require.Equal(t, 1000, p.ended)
+}
