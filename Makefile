@@ -30,9 +30,8 @@ lint:
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 
-bench: build ## Go benchmarks, then whole processes: docs/benchmarks.md
+bench: ## Go benchmarks and whole processes: docs/benchmarks.md
 	$(GO) test -run '^$$' -bench . -benchtime 5x ./...
-	fixtures/bench.sh ./$(BIN)
 
 fuzz: ## every fuzz target for FUZZTIME
 	@$(GO) list ./... | while read -r pkg; do \

@@ -98,6 +98,8 @@ type Clock struct {
 
 // Network is the way out. Every method ends with its context.
 type Network interface {
+	// Dial connects. Where an ICMP message ended the attempt, and not the machine
+	// that was dialled, the error is a *RejectedError.
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	// Lookup asks the system's resolver, as any program on the machine would.
 	Lookup(ctx context.Context, name string) ([]netip.Addr, error)
@@ -107,6 +109,18 @@ type Network interface {
 	// PathMTU finds the largest packet that crosses whole, not above limit.
 	PathMTU(ctx context.Context, address netip.Addr, limit int) (MTU, error)
 }
+
+// A RejectedError is a dial that an ICMP message ended: the word of a router,
+// of a firewall, or of our own kernel.
+type RejectedError struct {
+	By     netip.Addr // who sent it
+	Reason string     // "port unreachable", "host unreachable", "network unreachable", "administratively prohibited"
+	Err    error      // what the dial itself returned
+}
+
+func (e *RejectedError) Error() string { return fmt.Sprintf("%v: %s, says %s", e.Err, e.Reason, e.By) }
+
+func (e *RejectedError) Unwrap() error { return e.Err }
 
 // Echo is what came back of a few pings.
 type Echo struct {

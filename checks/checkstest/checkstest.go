@@ -40,12 +40,14 @@ func Judge(t *testing.T, m checks.Module) {
 			scope, seen := Read(t, file)
 			got := Render(m.Judge(scope, seen))
 			slices.Reverse(seen)
-			require.ElementsMatch(t, strings.Split(got, "\n\n"), strings.Split(Render(m.Judge(scope, seen)), "\n\n"),
+			require.ElementsMatch(t, paragraphs(got), paragraphs(Render(m.Judge(scope, seen))),
 				"the order of observations changes the findings")
 			Golden(t, strings.TrimSuffix(file, ".jsonl")+".golden", got)
 		})
 	}
 }
+
+func paragraphs(s string) []string { return strings.Split(strings.TrimSuffix(s, "\n"), "\n\n") }
 
 // Read loads a scope and observations as Judge does.
 func Read(t *testing.T, file string) (checks.Scope, []checks.Observation) {

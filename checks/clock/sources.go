@@ -1,0 +1,246 @@
+package clock
+
+import (
+	"io/fs"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carbonio-check/checks"
+)
+
+const (
+	ntpPort = 123
+	// maxServers bounds what a configuration can make us ask; nobody has more.
+	maxServers = 32
+	// maxIncludes bounds the files that one configuration can make us read.
+	maxIncludes = 64
+)
+
+// A server is a time server as configured; a pool is one server here.
+type server struct {
+	Name string `json:"name"`
+	Port int    `json:"port"`
+}
+
+// String leaves out the port that goes without saying.
+func (s server) String() string {
+	if s.Port == ntpPort {
+		return s.Name
+	}
+	return net.JoinHostPort(s.Name, strconv.Itoa(s.Port))
+}
+
+// A configuration is where a time service takes the time from.
+type configuration struct {
+	File      string   `json:"file,omitempty"` // the first that named a source; empty: none does
+	Servers   []server `json:"servers,omitempty"`
+	Refclocks []string `json:"refclocks,omitempty"` // clocks on the machine itself: "PHC /dev/ptp0"
+}
+
+func (c *configuration) add(file, name string, port int) {
+	s := server{name, port}
+	if name == "" || len(c.Servers) >= maxServers || slices.Contains(c.Servers, s) {
+		return
+	}
+	c.Servers = append(c.Servers, s)
+	c.named(file)
+}
+
+func (c *configuration) clock(file, name string) {
+	c.Refclocks = append(c.Refclocks, name)
+	c.named(file)
+}
+
+func (c *configuration) named(file string) {
+	if c.File == "" {
+		c.File = "/" + file
+	}
+}
+
+// configured reads the configuration of the first time service that names a
+// source. The order is that of taking over: installing chrony or ntpd switches
+// systemd-timesyncd off, whose configuration file stays.
+func configured(host checks.Host) configuration {
+	for _, read := range []func(checks.Host) configuration{chrony, ntpd, timesyncd} {
+		if c := read(host); c.File != "" {
+			return c
+		}
+	}
+	return configuration{}
+}
+
+// chrony reads chrony.conf(5): /etc/chrony.conf on RHEL, /etc/chrony/chrony.conf
+// on Ubuntu, and whatever files they name.
+func chrony(host checks.Host) configuration {
+	r := chronyReader{host: host}
+	r.read("etc/chrony.conf")
+	r.read("etc/chrony/chrony.conf")
+	return r.configuration
+}
+
+type chronyReader struct {
+	configuration
+	host checks.Host
+	done []string
+}
+
+func (r *chronyReader) read(file string) {
+	if len(r.done) >= maxIncludes || slices.Contains(r.done, file) {
+		return
+	}
+	r.done = append(r.done, file)
+	text, err := r.host.ReadFile(file)
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(text) {
+		// A comment stands at the start of a line, and nowhere else.
+		if f := strings.Fields(line); len(f) > 1 && !strings.ContainsAny(f[0][:1], "#!;%") {
+			r.directive(file, strings.ToLower(f[0]), f[1:])
+		}
+	}
+}
+
+func (r *chronyReader) directive(file, name string, args []string) {
+	switch name {
+	case "server", "pool", "peer":
+		r.add(file, args[0], option(args[1:], "port", ntpPort))
+	case "refclock":
+		r.clock(file, strings.Join(args[:min(2, len(args))], " "))
+	case "include":
+		r.glob(args[0])
+	case "confdir":
+		for _, dir := range args {
+			r.glob(path.Join(dir, "*.conf"))
+		}
+	case "sourcedir":
+		for _, dir := range args {
+			r.glob(path.Join(dir, "*.sources"))
+		}
+	}
+}
+
+func (r *chronyReader) glob(pattern string) {
+	files, err := fs.Glob(r.host.Files, strings.TrimPrefix(path.Clean(pattern), "/"))
+	if err != nil {
+		return
+	}
+	for _, f := range files {
+		r.read(f)
+	}
+}
+
+// option finds the number that follows a word.
+func option(args []string, name string, otherwise int) int {
+	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
+		if n, err := strconv.Atoi(args[i+1]); err == nil && n > 0 && n < 1<<16 {
+			return n
+		}
+	}
+	return otherwise
+}
+
+// ntpd reads ntp.conf(5) of ntpd and NTPsec, and OpenNTPD's.
+func ntpd(host checks.Host) configuration {
+	var c configuration
+	for _, file := range []string{"etc/ntp.conf", "etc/ntpsec/ntp.conf", "etc/openntpd/ntpd.conf"} {
+		text, err := host.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(text) {
+			line, _, _ = strings.Cut(line, "#")
+			c.ntpdLine(file, strings.Fields(line))
+		}
+	}
+	return c
+}
+
+func (c *configuration) ntpdLine(file string, f []string) {
+	if len(f) < 2 {
+		return
+	}
+	args := slices.DeleteFunc(f[1:], func(s string) bool { return s == "-4" || s == "-6" })
+	if len(args) == 0 {
+		return
+	}
+	switch f[0] {
+	case "server", "servers", "pool", "peer":
+		// 127.127.t.u is a clock on the machine; type 1 is its own, undisciplined one.
+		if clock, ok := strings.CutPrefix(args[0], "127.127."); !ok {
+			c.add(file, args[0], ntpPort)
+		} else if !strings.HasPrefix(clock, "1.") {
+			c.clock(file, args[0])
+		}
+	case "refclock":
+		c.clock(file, args[0])
+	}
+}
+
+// timesyncd reads timesyncd.conf(5) and the servers that networkd learned from
+// DHCP. FallbackNTP is for when neither names one; where it is not set, the
+// packaged file shows the compiled-in list in a comment.
+func timesyncd(host checks.Host) configuration {
+	var conf, builtin, fallback configuration
+	for _, file := range timesyncdFiles(host) {
+		text, err := host.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(text) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch strings.TrimSpace(key) {
+			case "NTP":
+				conf.assign(file, value)
+			case "FallbackNTP":
+				fallback.assign(file, value)
+			case "#FallbackNTP":
+				builtin.assign(file, value)
+			}
+		}
+	}
+	const link = "run/systemd/netif/state"
+	if text, err := host.ReadFile(link); err == nil {
+		for line := range strings.Lines(text) {
+			if list, ok := strings.CutPrefix(line, "NTP="); ok {
+				conf.addAll(link, list)
+			}
+		}
+	}
+	for _, c := range []configuration{conf, fallback} {
+		if c.File != "" {
+			return c
+		}
+	}
+	return builtin
+}
+
+// timesyncdFiles are the main file and the drop-ins in the order of their names.
+func timesyncdFiles(host checks.Host) []string {
+	dirs := []string{"usr/lib/systemd", "run/systemd", "etc/systemd"}
+	var main, dropins []string
+	for _, dir := range dirs {
+		main = append(main, dir+"/timesyncd.conf")
+		found, _ := fs.Glob(host.Files, dir+"/timesyncd.conf.d/*.conf") // the pattern is good: no error
+		dropins = append(dropins, found...)
+	}
+	slices.SortStableFunc(dropins, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	return append(main, dropins[:min(maxIncludes, len(dropins))]...)
+}
+
+// assign does as systemd: lists add up, and an empty one starts anew.
+func (c *configuration) assign(file, list string) {
+	if strings.TrimSpace(list) == "" {
+		*c = configuration{}
+	}
+	c.addAll(file, list)
+}
+
+func (c *configuration) addAll(file, list string) {
+	for _, name := range strings.Fields(strings.Trim(strings.TrimSpace(list), `"`)) {
+		c.add(file, name, ntpPort)
+	}
+}

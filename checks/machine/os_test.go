@@ -1,0 +1,77 @@
+package machine
+
+import (
+	"io/fs"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"carbonio-check/checks"
+	"carbonio-check/checks/checkstest"
+	"carbonio-check/platform"
+)
+
+func TestReadOS(t *testing.T) {
+	noble := checks.OS{ID: "ubuntu", Version: "24.04", Codename: "noble", Like: "debian", Pretty: "Ubuntu 24.04.1 LTS"}
+	text := "PRETTY_NAME=\"Ubuntu 24.04.1 LTS\"\nNAME=\"Ubuntu\"\nVERSION_ID=\"24.04\"\nVERSION_CODENAME=noble\r\nID=ubuntu\nID_LIKE='debian'\n"
+	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
+		got, err := ReadOS(checks.Host{Files: checkstest.Files(map[string]string{name: text})})
+		require.NoError(t, err)
+		require.Equal(t, noble, got)
+	}
+	_, err := ReadOS(checks.Host{Files: checkstest.Files(nil)})
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	_, err = ReadOS(checks.Host{Files: checkstest.Files(map[string]string{"etc/os-release": "NAME=x\n=\n\"\nID="})})
+	require.ErrorContains(t, err, "does not say which distribution")
+}
+
+func TestReadOSOfThisMachine(t *testing.T) {
+	host, err := Local("/")
+	require.NoError(t, err)
+	os, err := ReadOS(host)
+	require.NoError(t, err)
+	require.NotEmpty(t, os.ID)
+}
+
+func TestComponents(t *testing.T) {
+	for name, test := range map[string]struct {
+		installed []string
+		want      []platform.Component
+	}{
+		"before the installation": {[]string{"postgresql-16", "python3", "postfix"}, nil},
+		"a mailstore with its database connector": {
+			[]string{"carbonio-appserver", "carbonio-files-db", "carbonio-mailbox-db", "service-discover-agent"},
+			[]platform.Component{platform.DBConnector, platform.Mailstore},
+		},
+		"a database with the -db packages": {
+			[]string{"carbonio-files-db", "postgresql-16", "service-discover-agent"},
+			[]platform.Component{platform.Database},
+		},
+		"a database under Patroni, its connectors moved away": {
+			[]string{"patroni", "postgresql16-server", "service-discover-agent"},
+			[]platform.Component{platform.Database},
+		},
+		"a node of Kafka alone": {[]string{"service-discover-agent"}, []platform.Component{platform.Every}},
+		"core": {
+			[]string{"carbonio-directory-server", "carbonio-message-broker", "service-discover-server"},
+			[]platform.Component{platform.Directory, platform.Mesh},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, test.want, components(test.installed)) })
+	}
+}
+
+func TestInstalled(t *testing.T) {
+	host := checks.Host{
+		Files: checkstest.Files(nil),
+		Run:   checkstest.Commands(map[string]string{`rpm -qa --qf %{NAME}\n`: "carbonio-mta\nbash\n"}),
+	}
+	got, release, err := Installed(host)
+	require.NoError(t, err)
+	require.Equal(t, []platform.Component{platform.MTA}, got)
+	require.True(t, release.IsZero())
+
+	host.Run = checkstest.Commands(nil)
+	_, _, err = Installed(host)
+	require.ErrorContains(t, err, "what of Carbonio is installed")
+}

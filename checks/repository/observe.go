@@ -1,0 +1,256 @@
+package repository
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"carbonio-check/checks"
+)
+
+// sources are the files of apt or dnf that concern Carbonio and PostgreSQL.
+type sources struct {
+	UID     int      `json:"uid"` // the user who looked
+	Files   []source `json:"files,omitempty"`
+	Ignored []string `json:"ignored,omitempty"` // called after Carbonio, but not read by the package manager
+	Keys    []key    `json:"keys,omitempty"`
+	// Module is the text of dnf's state of the postgresql module; empty without one.
+	Module string `json:"module,omitempty"`
+}
+
+// A source is one file. Passwords in it are left out.
+type source struct {
+	Path    string `json:"path"`
+	Text    string `json:"text,omitempty"`
+	Problem string `json:"problem,omitempty"` // why it was not read
+	Denied  bool   `json:"denied,omitempty"`  // not to this user
+}
+
+// A key is a file that an entry names as its key, or one of apt's own keyring.
+type key struct {
+	Path    string      `json:"path"`
+	Missing bool        `json:"missing,omitempty"`
+	Mode    fs.FileMode `json:"mode,omitempty"`
+	// Closed is the directory on the way that others than its owner may not enter.
+	Closed  string `json:"closed,omitempty"`
+	Size    int64  `json:"size"`
+	Head    []byte `json:"head,omitempty"`    // the first bytes
+	Zextras bool   `json:"zextras,omitempty"` // the ID of Zextras' key stands in it
+	Problem string `json:"problem,omitempty"` // why it was not read
+}
+
+const (
+	aptFile    = "/etc/apt/sources.list"
+	aptDir     = "/etc/apt/sources.list.d"
+	trustedDir = "/etc/apt/trusted.gpg.d"
+	dnfDir     = "/etc/yum.repos.d"
+	moduleFile = "/etc/dnf/modules.d/postgresql.module"
+
+	maxFiles = 200 // of a directory; a real one holds a dozen
+	maxKeys  = 50
+	headSize = 40 // bytes of a key that tell its form
+)
+
+// Observe reads the configuration of whichever package manager there is.
+func (Module) Observe(_ context.Context, host checks.Host, _ checks.Target) (any, error) {
+	s := sources{UID: host.Machine.UID()}
+	paths := []string{aptFile}
+	var errs []error
+	for _, dir := range []string{aptDir, dnfDir} {
+		names, err := list(host, dir)
+		errs = append(errs, err)
+		paths = append(paths, names...)
+	}
+	for _, p := range paths {
+		switch f, concerns := read(host, p); {
+		case concerns && taken(p):
+			s.Files = append(s.Files, f)
+		case named(p, "zextras", "carbonio"):
+			s.Ignored = append(s.Ignored, p)
+		}
+	}
+	s.Keys = keys(host, s.Files)
+	module, err := host.ReadFile(moduleFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	s.Module = module
+	return s, errors.Join(errs...)
+}
+
+// list names the files of a directory in order; none when it is not there.
+func list(host checks.Host, dir string) ([]string, error) {
+	f, err := host.Files.Open(inner(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	d, ok := f.(fs.ReadDirFile)
+	if !ok {
+		return nil, fmt.Errorf("%s is not a directory", dir)
+	}
+	entries, err := d.ReadDir(maxFiles + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if len(entries) > maxFiles {
+		err = fmt.Errorf("%s holds more than %d files", dir, maxFiles)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, path.Join(dir, e.Name()))
+	}
+	slices.Sort(out)
+	return out, err
+}
+
+// inner is a path as fs.FS wants it.
+func inner(p string) string { return strings.TrimPrefix(path.Clean(p), "/") }
+
+// taken says whether the package manager reads a file of this name at all:
+// sources.list(5), dnf.conf(5).
+func taken(p string) bool {
+	return slices.Contains([]string{".list", ".sources", ".repo"}, path.Ext(p)) && aptName.MatchString(path.Base(p))
+}
+
+var aptName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// read says also whether the file concerns us: by its name, by what it holds,
+// or because it was not ours to see what it holds.
+func read(host checks.Host, p string) (f source, concerns bool) {
+	text, err := host.ReadFile(p)
+	f = source{Path: p}
+	ours := named(p, "zextras", "carbonio", "pgdg")
+	if err != nil {
+		f.Problem, f.Denied = err.Error(), errors.Is(err, fs.ErrPermission)
+		return f, f.Denied || ours
+	}
+	f.Text = withoutSecrets(text)
+	return f, ours || mention.MatchString(text)
+}
+
+var (
+	mention  = regexp.MustCompile(`(?i)zextras|postgresql\.org|-pgdg`)
+	userinfo = regexp.MustCompile(`://[^/\s@]*@`)
+	query    = regexp.MustCompile(`(://[^\s?]+\?)\S+`)
+	password = regexp.MustCompile(`(?im)^([ \t]*(?:proxy_)?(?:username|password)[ \t]*=).*$`)
+)
+
+// withoutSecrets leaves out what a customer's own repository may ask for: a
+// user and a password in the URL, or beside it.
+func withoutSecrets(text string) string {
+	text = userinfo.ReplaceAllString(text, "://***@")
+	text = query.ReplaceAllString(text, "$1***")
+	return password.ReplaceAllString(text, "$1***")
+}
+
+// keys looks at every key that an entry names, and at apt's own keyring where an
+// entry of Carbonio names none.
+func keys(host checks.Host, files []source) []key {
+	var paths []string
+	for _, f := range files {
+		for _, e := range parse(f.Path, f.Text) {
+			for _, k := range e.Keys {
+				if p := keyPath(k); p != "" && !slices.Contains(paths, p) && len(paths) < maxKeys {
+					paths = append(paths, p)
+				}
+			}
+			if len(e.Keys) == 0 && e.ofCarbonio() && !slices.Contains(paths, trustedDir) {
+				paths = append(paths, trustedDir)
+			}
+		}
+	}
+	var out []key
+	for _, p := range paths {
+		if p != trustedDir {
+			out = append(out, look(host, p))
+			continue
+		}
+		trusted, _ := list(host, trustedDir) // what cannot be listed is not there for us
+		for _, p := range append(trusted[:min(len(trusted), maxKeys)], "/etc/apt/trusted.gpg") {
+			out = append(out, look(host, p))
+		}
+	}
+	return out
+}
+
+// keyPath is the file that signed-by or gpgkey names; empty for a fingerprint,
+// a URL, a key in the file itself, and a path that only dnf can fill in.
+func keyPath(k string) string {
+	k = strings.TrimPrefix(k, "file://")
+	if !strings.HasPrefix(k, "/") || strings.Contains(k, "$") {
+		return ""
+	}
+	return path.Clean(k)
+}
+
+func look(host checks.Host, p string) key {
+	k := key{Path: p, Closed: closed(host, p)}
+	info, err := fs.Stat(host.Files, inner(p))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k.Missing = true
+		return k
+	case err != nil:
+		k.Problem = err.Error()
+		return k
+	}
+	k.Mode, k.Size = info.Mode(), info.Size()
+	text, err := host.ReadFile(p)
+	if err != nil {
+		k.Problem = err.Error()
+		return k
+	}
+	k.Head = []byte(text[:min(len(text), headSize)])
+	k.Zextras = bytes.Contains(dearmor(text), zextrasID)
+	return k
+}
+
+// closed is the first directory on the way to a file that others may not enter.
+func closed(host checks.Host, p string) string {
+	for i, r := range p {
+		if r != '/' || i == 0 {
+			continue
+		}
+		info, err := fs.Stat(host.Files, p[1:i])
+		if err == nil && info.IsDir() && info.Mode().Perm()&0o001 == 0 {
+			return p[:i]
+		}
+	}
+	return ""
+}
+
+// zextrasID is the ID of Zextras' key (PRE _repo/zx.rst). The key's signature
+// on itself holds it, in any encoding but the armour (RFC 9580 §5.2.3.12).
+var zextrasID = []byte{0x52, 0xfd, 0x40, 0x24, 0x3e, 0x58, 0x4a, 0x21}
+
+// dearmor decodes the blocks of an armoured key; any other text is as it is.
+func dearmor(text string) []byte {
+	if !strings.Contains(text, armour) {
+		return []byte(text)
+	}
+	var out []byte
+	for _, block := range strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), armour)[1:] {
+		_, body, _ := strings.Cut(block, "\n\n") // after the headers
+		body, _, _ = strings.Cut(body, "\n=")    // before the checksum
+		body, _, _ = strings.Cut(body, "\n-")
+		b, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(body, "\n", ""))
+		if err == nil {
+			out = append(out, b...)
+		}
+	}
+	return out
+}
+
+const armour = "-----BEGIN PGP PUBLIC KEY BLOCK-----"

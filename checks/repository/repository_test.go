@@ -1,0 +1,233 @@
+package repository
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"carbonio-check/checks"
+	"carbonio-check/checks/checkstest"
+	"carbonio-check/platform"
+)
+
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+
+const (
+	line   = "deb [arch=amd64 signed-by=/usr/share/keyrings/zextras.gpg] https://repo.zextras.io/release/ubuntu noble main\n"
+	binary = "\x99\x02\x0d\x04the rest of a key in its binary form \x52\xfd\x40\x24\x3e\x58\x4a\x21 and more"
+)
+
+func scope(os checks.OS) checks.Scope {
+	return checks.Scope{
+		Release:  platform.R26_6,
+		Vantages: []checks.Vantage{{Node: "db1.example.com", Phase: checks.Preinstall, OS: os}},
+	}
+}
+
+var noble = checks.OS{ID: "ubuntu", Version: "24.04", Codename: "noble"}
+
+func TestObserve(t *testing.T) {
+	files := checkstest.Files(map[string]string{
+		"etc/apt/sources.list":                       "deb http://archive.ubuntu.com/ubuntu noble main\n",
+		"etc/apt/sources.list.d/zextras.list":        line,
+		"etc/apt/sources.list.d/zextras.list.save":   line,
+		"etc/apt/sources.list.d/ubuntu.sources":      "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu\n",
+		"etc/apt/sources.list.d/mirror.list":         "deb https://user:secret@repo.zextras.io/rc/ubuntu noble main\n",
+		"etc/yum.repos.d/zextras.repo":               "[z]\nbaseurl=https://me@h/zextras?key=secret\nusername=secret\npassword = secret\nproxy_password=secret\n",
+		"etc/dnf/modules.d/postgresql.module":        "[postgresql]\nstate=disabled\n",
+		"usr/share/keyrings/zextras.gpg":             binary,
+		"etc/apt/trusted.gpg.d/ubuntu-keyring-1.gpg": "\x99 another",
+	})
+	files["usr/share/keyrings"] = &fstest.MapFile{Mode: fs.ModeDir | 0o700}
+	files["etc/apt/sources.list.d/carbonio.list"] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
+	seen := checkstest.Observe(t, Module{}, scope(noble), checks.Host{Files: files, Machine: checkstest.Machine{User: 1000}})
+	require.Len(t, seen, 1)
+	require.Empty(t, seen[0].Error)
+	require.NotContains(t, string(seen[0].Data), "secret")
+
+	var s sources
+	require.NoError(t, json.Unmarshal(seen[0].Data, &s))
+	var paths []string
+	for _, f := range s.Files {
+		paths = append(paths, f.Path)
+	}
+	require.Equal(t, []string{
+		"/etc/apt/sources.list.d/carbonio.list", "/etc/apt/sources.list.d/mirror.list",
+		"/etc/apt/sources.list.d/zextras.list", "/etc/yum.repos.d/zextras.repo",
+	}, paths, "files that do not concern us stay where they are")
+	require.Contains(t, s.Files[0].Problem, "not a regular file")
+	require.Equal(t, []string{"/etc/apt/sources.list.d/zextras.list.save"}, s.Ignored)
+	require.Equal(t, "[postgresql]\nstate=disabled\n", s.Module)
+	require.Equal(t, 1000, s.UID)
+
+	require.Equal(t, "/etc/apt/trusted.gpg.d/ubuntu-keyring-1.gpg", s.Keys[0].Path, "mirror.list names no key")
+	require.Equal(t, key{Path: "/etc/apt/trusted.gpg", Missing: true}, s.Keys[1])
+	require.Equal(t, key{
+		Path: "/usr/share/keyrings/zextras.gpg", Mode: 0o644, Closed: "/usr/share/keyrings",
+		Size: int64(len(binary)), Head: []byte(binary)[:headSize], Zextras: true,
+	}, s.Keys[2])
+}
+
+func TestObserveBounds(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range maxFiles + 1 {
+		files[fmt.Sprintf("etc/apt/sources.list.d/%d.list", i)] = &fstest.MapFile{Data: []byte("deb x")}
+	}
+	seen := checkstest.Observe(t, Module{}, scope(noble), checks.Host{Files: files, Machine: checkstest.Machine{}})
+	require.Contains(t, seen[0].Error, "more than 200 files")
+	for _, f := range (Module{}).Judge(scope(noble), seen) {
+		require.Equal(t, checks.Unknown, f.Status, "%+v", f)
+	}
+}
+
+// An armoured key holds the ID in base64 only.
+func TestKeyIDInArmour(t *testing.T) {
+	const armoured = "-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: x\n\nmQINBHJlc3Qgb2YgYSBrZXkgUv1AJD5YSiEgYW5k\nIG1vcmU=\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"
+	files := checkstest.Files(map[string]string{"etc/apt/keyrings/zextras.asc": armoured})
+	require.True(t, look(checks.Host{Files: files}, "/etc/apt/keyrings/zextras.asc").Zextras)
+	require.NotPanics(t, func() { dearmor(armour + "no blank line") })
+}
+
+func TestParseList(t *testing.T) {
+	for content, want := range map[string]entry{
+		"deb https://repo.zextras.io/release/ubuntu noble main": {
+			URIs: []string{"https://repo.zextras.io/release/ubuntu"}, Suites: []string{"noble"}, Components: []string{"main"},
+		},
+		"deb\t[ signed-by=/k.gpg  arch=amd64,arm64 ] https://h/x/ noble main contrib # why": {
+			URIs: []string{"https://h/x/"}, Suites: []string{"noble"}, Components: []string{"main", "contrib"},
+			Keys: []string{"/k.gpg"}, Arches: []string{"amd64", "arm64"},
+		},
+		"deb[trusted=yes]https://h/ ./":      {URIs: []string{"https://h/"}, Suites: []string{"./"}, Unsigned: true},
+		"deb-src https://h/ noble main":      {URIs: []string{"https://h/"}, Suites: []string{"noble"}, Components: []string{"main"}, Source: true},
+		"deb [signed-by=] https://h/ a main": {URIs: []string{"https://h/"}, Suites: []string{"a"}, Components: []string{"main"}},
+		"deb [arch=amd64 https://h/ a main":  {Problem: "the bracket of the options is not closed"},
+		"dev https://h/ noble main":          {Problem: "the line does not begin with deb or deb-src"},
+		"deb https://h/":                     {Problem: "the line wants a URL, a suite and components"},
+		"deb":                                {Problem: "the line wants a URL, a suite and components"},
+		"deb noble https://h/ main":          {URIs: []string{"noble"}, Suites: []string{"https://h/"}, Components: []string{"main"}, Problem: "noble is no URL"},
+		"deb https://h/ noble":               {URIs: []string{"https://h/"}, Suites: []string{"noble"}, Problem: "there is no component after the suite: main is missing"},
+	} {
+		got := parse("/x.list", "\n# comment\n"+content+"\r\n")
+		require.Len(t, got, 1, content)
+		require.Equal(t, 3, got[0].Line)
+		got[0].File, got[0].Raw, got[0].Line = "", "", 0
+		if len(got[0].Components) == 0 {
+			got[0].Components = nil
+		}
+		require.Equal(t, want, got[0], content)
+	}
+}
+
+func TestParseSources(t *testing.T) {
+	got := parse("/x.sources", `# Carbonio
+Types: deb
+URIs: https://repo.zextras.io/release/ubuntu
+Suites: noble
+Components: main
+Architectures: amd64
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ mQINBGc=
+ -----END PGP PUBLIC KEY BLOCK-----
+
+Enabled: no
+Types: deb deb-src
+URIs: https://h/
+Suites: a b
+Components: main
+Signed-By: /k.gpg
+
+Types: deb
+nonsense
+`)
+	require.Len(t, got, 3)
+	require.Equal(t, "/x.sources:2", got[0].String())
+	require.Equal(t, []string{embedded}, got[0].Keys)
+	require.Equal(t, []string{"amd64"}, got[0].Arches)
+	require.Empty(t, got[0].Problem)
+	require.True(t, got[1].Disabled)
+	require.False(t, got[1].Source)
+	require.Equal(t, []string{"a", "b"}, got[1].Suites)
+	require.Equal(t, "line 21 is not of the form Name: value", got[2].Problem)
+}
+
+func TestParseRepo(t *testing.T) {
+	got := parse("/x.repo", "# x\n[zextras]\nname=zextras\nbaseurl = https://a/rhel8,\n  https://b/rhel8\nenabled=1\n#repo_gpgcheck=1\ngpgcheck=0\n"+
+		"[off]\nbaseurl=https://c\nenabled=0\nrepo_gpgcheck=1\ngpgkey=file:///k https://k\n[bad\nbaseurl=x\n[empty]\nname=x\n[odd]\nbaseurl\n")
+	require.Len(t, got, 5)
+	require.Equal(t, []string{"https://a/rhel8", "https://b/rhel8"}, got[0].URIs)
+	require.True(t, got[0].Unsigned)
+	require.False(t, got[0].Disabled)
+	require.True(t, got[1].Disabled)
+	require.False(t, got[1].Unsigned)
+	require.Equal(t, []string{"file:///k", "https://k"}, got[1].Keys)
+	require.Equal(t, "the bracket of the section is not closed", got[2].Problem)
+	require.Equal(t, "there is no baseurl", got[3].Problem)
+	require.Equal(t, "line 19 is not of the form key=value", got[4].Problem)
+	require.Equal(t, "the file does not begin with a [section]", parse("/x.repo", "baseurl=x\n[a]\n")[0].Problem)
+}
+
+func TestChannel(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://repo.zextras.io/release/ubuntu":         release,
+		"https://repo.zextras.io/rc/rhel9":               rc,
+		"https://repo.zextras.io/devel/ubuntu":           "devel",
+		"https://mirror.example.com/zextras/rc/ubuntu":   rc,
+		"https://mirror.example.com/carbonio/ubuntu":     "",
+		"https://repo.zextras.io":                        "",
+		"http://[::1/release":                            "",
+		"https://repo.zextras.io.example.com/any/ubuntu": "",
+	} {
+		require.Equal(t, want, entry{URIs: []string{url}}.channel(), url)
+	}
+}
+
+func TestFindingsAreUnique(t *testing.T) {
+	text := strings.Repeat(line, 3) + "deb https://repo.zextras.io/rc/ubuntu jammy main\nnonsense\n"
+	seenTwice := map[string]bool{}
+	for _, f := range (Module{}).Judge(scope(noble), view1(t, "/etc/apt/sources.list.d/zextras.list", text)) {
+		key := f.Check + " " + f.Target + " " + f.Vantage
+		require.False(t, seenTwice[key], key)
+		seenTwice[key] = true
+	}
+}
+
+func FuzzJudge(f *testing.F) {
+	f.Add(line, uint8(0))
+	f.Add("Types: deb\nURIs: https://repo.zextras.io/rc/ubuntu\nSuites: noble\n x\nComponents: main\n", uint8(1))
+	f.Add("[zextras]\nbaseurl=https://repo.zextras.io/release/rhel$releasever\n gpgkey=file:///k'$(reboot)\n", uint8(2))
+	f.Add("deb [signed-by=/k;reboot.gpg] https://repo.zextras.io/rc/ubuntu jam'$(reboot)my main", uint8(0))
+	f.Fuzz(func(t *testing.T, text string, kind uint8) {
+		file, os := []string{"/a/zextras.list", "/a/zextras.sources", "/a/zextras.repo"}[kind%3], noble
+		if kind%3 == 2 {
+			os = checks.OS{ID: "rhel", Version: "9.4"}
+		}
+		s := sources{Files: []source{{Path: file, Text: text}}}
+		s.Keys = keys(checks.Host{Files: fstest.MapFS{}}, s.Files)
+		data, err := json.Marshal(s)
+		require.NoError(t, err)
+		unique := map[string]bool{}
+		for _, found := range (Module{}).Judge(scope(os), []checks.Observation{{Target: checks.Target{Kind: kindSources}, Vantage: "db1.example.com", Data: data}}) {
+			key := found.Check + " " + found.Target
+			require.False(t, unique[key], key)
+			unique[key] = true
+			require.NotContains(t, found.Remedy, "$(")
+			require.NotContains(t, found.Remedy, ";")
+		}
+	})
+}
+
+func view1(t *testing.T, file, text string) []checks.Observation {
+	t.Helper()
+	data, err := json.Marshal(sources{Files: []source{{Path: file, Text: text}}})
+	require.NoError(t, err)
+	return []checks.Observation{{Target: checks.Target{Kind: kindSources}, Vantage: "db1.example.com", Data: data}}
+}

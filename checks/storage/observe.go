@@ -1,0 +1,158 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+
+	"carbonio-check/checks"
+)
+
+// layout is what is mounted at and around /opt, and what will be after a reboot.
+type layout struct {
+	Root    mount  `json:"root"`
+	OptPath string `json:"opt_path"` // where /opt really is; another path when it is a symbolic link
+	Opt     mount  `json:"opt"`      // what holds it
+	Zextras mount  `json:"zextras"`  // what holds /opt/zextras
+	Boot    boot   `json:"boot"`
+	// Container is set where the mounts are the host's business.
+	Container bool `json:"container,omitempty"`
+}
+
+// boot is what brings the mount of /opt back after a reboot.
+type boot struct {
+	Fstab      *entry `json:"fstab,omitempty"`
+	FstabError string `json:"fstab_error,omitempty"`
+	NoDisk     bool   `json:"no_disk,omitempty"` // fstab names a disk that is not there
+	Unit       string `json:"unit,omitempty"`    // a systemd mount unit
+	Enabled    bool   `json:"enabled,omitempty"` // that a target wants
+	UUID       string `json:"uuid,omitempty"`    // of what is mounted now
+}
+
+// Observe looks at the layout or at a file system.
+func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
+	if target.Kind == kindFilesystem {
+		u, err := host.Machine.Usage(ctx, target.Name)
+		if err != nil {
+			return nil, err
+		}
+		return u, nil
+	}
+	return observeLayout(host)
+}
+
+func observeLayout(host checks.Host) (any, error) {
+	mounts, err := readMounts(host)
+	if err != nil {
+		return nil, err
+	}
+	l := layout{OptPath: follow(host, optDir), Container: inContainer(host)}
+	var ok [3]bool
+	l.Root, ok[0] = holder(mounts, "/")
+	l.Opt, ok[1] = holder(mounts, l.OptPath)
+	l.Zextras, ok[2] = holder(mounts, follow(host, zextrasUnder(l.OptPath)))
+	if ok != [3]bool{true, true, true} {
+		return nil, errors.New("/proc/self/mountinfo shows no mount of /")
+	}
+	l.Boot = observeBoot(host, l.Opt.Source)
+	return l, nil
+}
+
+// zextrasUnder is /opt/zextras, wherever /opt is.
+func zextrasUnder(opt string) string { return path.Join(opt, path.Base(zextrasDir)) }
+
+func inContainer(host checks.Host) bool {
+	for _, mark := range []string{"run/systemd/container", ".dockerenv", "run/.containerenv"} {
+		if there, err := host.Exists(mark); err == nil && there {
+			return true
+		}
+	}
+	return false
+}
+
+func observeBoot(host checks.Host, device string) boot {
+	var b boot
+	text, err := host.ReadFile("etc/fstab")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.FstabError = err.Error()
+	}
+	if b.Fstab = fstabEntry(text, optDir); b.Fstab != nil {
+		b.NoDisk = noDisk(host, b.Fstab.Spec)
+	}
+	b.Unit, b.Enabled = mountUnit(host)
+	b.UUID = uuid(host, device)
+	return b
+}
+
+// disksBy are the directories in which udev lists the disks, by what fstab may
+// say instead of a device.
+var disksBy = map[string]string{
+	"UUID":     "dev/disk/by-uuid",
+	"LABEL":    "dev/disk/by-label",
+	"PARTUUID": "dev/disk/by-partuuid",
+}
+
+// noDisk says that fstab names a disk which udev does not know. Without udev
+// (a container, an image) nothing is said.
+func noDisk(host checks.Host, spec string) bool {
+	if there, err := host.Exists(disksBy["UUID"]); err != nil || !there {
+		return false
+	}
+	name := strings.TrimPrefix(spec, "/")
+	if key, value, ok := strings.Cut(spec, "="); ok {
+		dir, known := disksBy[key]
+		if !known {
+			return false
+		}
+		name = path.Join(dir, strings.Trim(value, `"`))
+	} else if !strings.HasPrefix(spec, "/dev/") {
+		return false // a remote share, a directory to bind, a ZFS data set
+	}
+	there, err := host.Exists(name)
+	return err == nil && !there
+}
+
+// uuid finds the UUID of a device: "/dev/mapper/vg-opt" is a link to "../dm-0",
+// and so is the name of its UUID.
+func uuid(host checks.Host, device string) string {
+	device = path.Base(follow(host, device))
+	names, err := fs.ReadDir(host.Files, disksBy["UUID"])
+	if err != nil {
+		return ""
+	}
+	for _, n := range names {
+		if path.Base(follow(host, "/"+path.Join(disksBy["UUID"], n.Name()))) == device {
+			return n.Name()
+		}
+	}
+	return ""
+}
+
+// mountUnit finds the systemd unit that mounts /opt, written by hand or
+// packaged, and whether anything wants it, or its automount, at boot.
+func mountUnit(host checks.Host) (unit string, enabled bool) {
+	for _, dir := range []string{"etc/systemd/system", "usr/lib/systemd/system"} {
+		file := path.Join(dir, "opt.mount")
+		if there, err := host.Exists(file); unit == "" && err == nil && there {
+			unit = "/" + file
+		}
+		enabled = enabled || wanted(host, path.Join(dir, "*.wants")) || wanted(host, path.Join(dir, "*.requires"))
+	}
+	return unit, enabled && unit != ""
+}
+
+// wanted looks for the link that enables the unit. The link is enough: what it
+// points to was looked at.
+func wanted(host checks.Host, dirs string) bool {
+	found, _ := fs.Glob(host.Files, dirs) // the pattern is good: no error
+	for _, dir := range found {
+		for _, unit := range []string{"opt.mount", "opt.automount"} {
+			if _, err := fs.Lstat(host.Files, path.Join(dir, unit)); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}

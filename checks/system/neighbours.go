@@ -1,0 +1,225 @@
+package system
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"carbonio-check/checks"
+	"carbonio-check/platform"
+)
+
+// A software is a program that Carbonio cannot live beside.
+type software struct {
+	name      string
+	packages  []string // patterns of path.Match
+	processes []string // as the kernel names them
+}
+
+// conflicting lists what takes ports of Carbonio or brings the same service
+// (REQ26; carbonio-domain §2.3, §11). HAProxy and PostgreSQL are not among
+// them: the playbooks install those of the distribution.
+var conflicting = []software{
+	{"Postfix", []string{"postfix"}, []string{"qmgr", "pickup"}},
+	{"Exim", []string{"exim4-daemon-*", "exim"}, []string{"exim4", "exim"}},
+	{"Sendmail", []string{"sendmail", "sendmail-bin"}, []string{"sendmail", "sendmail-mta"}},
+	{"Dovecot", []string{"dovecot-core", "dovecot"}, []string{"dovecot"}},
+	{"Apache", []string{"apache2", "httpd"}, []string{"apache2", "httpd"}},
+	{"nginx", []string{"nginx", "nginx-core", "nginx-full", "nginx-light", "nginx-extras"}, []string{"nginx"}},
+	{"Cockpit", []string{"cockpit", "cockpit-ws"}, []string{"cockpit-ws", "cockpit-tls"}},
+	{"Webmin", []string{"webmin"}, []string{"miniserv.pl"}},
+	{"Pgpool", []string{"pgpool2", "pgpool-II*"}, []string{"pgpool"}},
+	{"MariaDB or MySQL", []string{"mariadb-server*", "mysql-server*", "mysql-community-server"}, []string{"mariadbd", "mysqld"}},
+	{"BIND", []string{"bind9", "bind"}, []string{"named"}},
+}
+
+// owns says whether the package belongs to the software. Its name ends up in a
+// command to paste: only what may be one counts.
+func (s software) owns(name string) bool {
+	return strings.Trim(name, nameCharacters) == "" &&
+		slices.ContainsFunc(s.packages, func(pattern string) bool {
+			match, _ := path.Match(pattern, name)
+			return match
+		})
+}
+
+// nameCharacters are those of a package's name (Debian policy 5.6.1; rpm adds capitals and _).
+const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._"
+
+// runs says whether a process of that name belongs to the software.
+func (s software) runs(process string) bool { return slices.Contains(s.processes, process) }
+
+// judgeConflicts brings the packages and the processes of each node together.
+func judgeConflicts(scope checks.Scope, seen []checks.Observation) []checks.Finding {
+	running := map[string][]string{}
+	blind := map[string]string{}
+	for o, names := range checks.Of[[]string](seen, kindProcesses) {
+		running[o.Vantage], blind[o.Vantage] = names, o.Error
+	}
+	return each(scope, seen, kindPackages, func(scope checks.Scope, o checks.Observation, installed []string) []checks.Finding {
+		v := scope.Vantage(o.Vantage)
+		if v.Phase == checks.Health {
+			// Carbonio's own Postfix and nginx run there, from /opt/zextras.
+			return nodeConflicts(v.OS, o, installed, nil)
+		}
+		why, looked := blind[o.Vantage]
+		if !looked {
+			why = "the processes were not looked at"
+		}
+		o.Error = cmp.Or(o.Error, why)
+		return nodeConflicts(v.OS, o, installed, running[o.Vantage])
+	})
+}
+
+func nodeConflicts(os checks.OS, o checks.Observation, installed, running []string) []checks.Finding {
+	var out []checks.Finding
+	for _, s := range conflicting {
+		packages := filter(installed, s.owns)
+		processes := filter(running, s.runs)
+		switch {
+		case len(processes) > 0:
+			out = append(out, o.Fail(checkConflicts, s.name, "%s runs on this node", s.name).
+				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(os, packages)))
+		case len(packages) > 0:
+			out = append(out, o.Warn(checkConflicts, s.name, "%s is installed", s.name).
+				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(os, packages)))
+		}
+	}
+	switch {
+	case o.Error != "":
+		return append(out, unseen(o, checkConflicts))
+	case len(out) == 0:
+		return []checks.Finding{o.Pass(checkConflicts, o.Vantage, "no software is there that Carbonio cannot live beside")}
+	}
+	return out
+}
+
+func filter(names []string, keep func(string) bool) []string {
+	var out []string
+	for _, n := range names {
+		if keep(n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func evidence(packages, processes []string) string {
+	var out []string
+	if len(packages) > 0 {
+		out = append(out, "packages "+strings.Join(packages, ", "))
+	}
+	if len(processes) > 0 {
+		out = append(out, "processes "+strings.Join(processes, ", "))
+	}
+	return strings.Join(out, "; ")
+}
+
+// remove is empty, and the catalogue speaks, for what came without a package.
+func remove(os checks.OS, packages []string) string {
+	switch {
+	case len(packages) == 0:
+		return ""
+	case os.Family() == "rhel":
+		return "dnf remove " + strings.Join(packages, " ")
+	}
+	return "apt-get purge " + strings.Join(packages, " ")
+}
+
+// A taken port is one that somebody else listens on.
+type taken struct {
+	need    platform.Port
+	port    string // "25/tcp"
+	holders []checks.Listener
+}
+
+func judgePorts(scope checks.Scope, o checks.Observation, sockets []checks.Listener) []checks.Finding {
+	var out []checks.Finding
+	for _, t := range takenPorts(scope.Node(o.Vantage).Listens(scope.Release), sockets) {
+		out = append(out, o.Fail(checkPorts, t.port, "%s (%s, %s) is taken by %s", t.port, t.need.Purpose, owner(t.need), t.process()).
+			Saw(t.addresses()).Wanted("free").Fix(t.fix()))
+	}
+	switch {
+	case o.Error != "":
+		return append(out, unseen(o, checkPorts))
+	case len(out) == 0:
+		return []checks.Finding{o.Pass(checkPorts, o.Vantage, "every port that the node's components need is free")}
+	}
+	return out
+}
+
+func owner(p platform.Port) string {
+	if p.Component == platform.Every {
+		return "every node"
+	}
+	return p.Component.Title()
+}
+
+func takenPorts(needs []platform.Port, sockets []checks.Listener) []taken {
+	slices.SortFunc(sockets, func(a, b checks.Listener) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol), a.Address.Compare(b.Address), cmp.Compare(a.PID, b.PID))
+	})
+	var out []taken
+	for _, s := range sockets {
+		i := slices.IndexFunc(needs, func(p platform.Port) bool { return collides(p, s) })
+		if i < 0 {
+			continue
+		}
+		port := fmt.Sprintf("%d/%s", s.Port, s.Protocol)
+		if len(out) == 0 || out[len(out)-1].port != port {
+			out = append(out, taken{need: needs[i], port: port})
+		}
+		last := &out[len(out)-1]
+		last.holders = append(last.holders, s)
+	}
+	return out
+}
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// collides says whether Carbonio could not bind the port beside the socket.
+// What Carbonio binds on all addresses collides with a socket on any; what it
+// binds on 127.0.0.1 does not with one on 127.0.0.53 or on the LAN.
+func collides(p platform.Port, s checks.Listener) bool {
+	ssh := p.Number == 22 // is to be there
+	// The video server takes free ports of its range; so does every program
+	// that asks the kernel for one, since the ranges overlap.
+	media := p.Protocol == "udp" && p.Last != 0
+	if ssh || media || !p.Covers(s.Port, s.Protocol) {
+		return false
+	}
+	return !p.Local || s.Address.IsUnspecified() || s.Address == loopback
+}
+
+func (t taken) process() string {
+	h := t.holders[0]
+	switch {
+	case h.PID == 0:
+		return "a process that only root can see"
+	case h.Process == "systemd":
+		return "systemd, for a socket unit"
+	}
+	return fmt.Sprintf("%s (pid %d)", cmp.Or(h.Process, "a process"), h.PID)
+}
+
+func (t taken) addresses() string {
+	var out []string
+	for _, h := range t.holders {
+		out = append(out, netip.AddrPortFrom(h.Address, uint16(h.Port)).String())
+	}
+	return strings.Join(slices.Compact(out), ", ")
+}
+
+func (t taken) fix() string {
+	h := t.holders[0]
+	switch {
+	case h.PID == 0:
+		return fmt.Sprintf("ss -lntup 'sport = :%d'     # as root: names the process\nsystemctl disable --now UNIT", h.Port)
+	case h.Process == "systemd":
+		return fmt.Sprintf("systemctl list-sockets | grep ':%d'     # names the unit\nsystemctl disable --now UNIT.socket", h.Port)
+	}
+	return fmt.Sprintf("systemctl status %d     # names the unit\nsystemctl disable --now UNIT", h.PID)
+}

@@ -1,0 +1,281 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"carbonio-check/checks"
+	"carbonio-check/checks/machine/packages"
+)
+
+// Observe looks at one side of the machine.
+func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
+	switch target.Kind {
+	case kindBase:
+		return observeBase(host)
+	case kindUser:
+		return observeUser(host)
+	case kindTools:
+		return observeTools(ctx, host), nil
+	case kindLocale:
+		return observeLocale(ctx, host)
+	case kindHostname:
+		return observeHostname(ctx, host)
+	case kindSELinux:
+		return observeSELinux(ctx, host)
+	case kindPackages:
+		return observePackages(ctx, host)
+	case kindProcesses:
+		return observeProcesses(ctx, host)
+	case kindSockets:
+		return host.Machine.Listeners(ctx)
+	case kindCPU:
+		return host.Machine.CPUs(ctx)
+	case kindMemory:
+		return host.Machine.Memory(ctx)
+	case kindRepositories:
+		return observeRepositories(ctx, host)
+	}
+	return nil, fmt.Errorf("no look of kind %q", target.Kind)
+}
+
+type base struct {
+	Architecture string `json:"architecture"`
+	Minimized    bool   `json:"minimized"`
+}
+
+func observeBase(host checks.Host) (base, error) {
+	minimized, err := host.Exists("/etc/update-motd.d/60-unminimize")
+	return base{host.Machine.Architecture(), minimized}, err
+}
+
+// user is the entry of zextras in /etc/passwd; without a name there is none.
+type user struct {
+	Name string `json:"name,omitempty"`
+	UID  string `json:"uid,omitempty"`
+	Home string `json:"home,omitempty"`
+}
+
+func observeUser(host checks.Host) (user, error) {
+	text, err := host.ReadFile("/etc/passwd")
+	if err != nil {
+		return user{}, err
+	}
+	for line := range strings.Lines(text) {
+		f := strings.Split(line, ":")
+		if f[0] != "zextras" || len(f) < 2 {
+			continue
+		}
+		u := user{Name: f[0]}
+		if len(f) >= 6 {
+			u.UID, u.Home = f[2], f[5]
+		}
+		return u, nil
+	}
+	return user{}, nil
+}
+
+// A tool is a program and where it stands; without a path it is not there.
+type tool struct {
+	Name    string   `json:"name"`
+	Path    string   `json:"path,omitempty"`
+	Version string   `json:"version,omitempty"`
+	Missing []string `json:"missing,omitempty"` // shared libraries
+	Error   string   `json:"error,omitempty"`   // why not all of it was seen
+}
+
+func observeTools(ctx context.Context, host checks.Host) []tool {
+	python := find(host, "python3")
+	if python.Path != "" {
+		out, err := host.Run(ctx, python.Path, "--version")
+		python.Version = strings.TrimSpace(strings.TrimPrefix(out, "Python "))
+		python.see(err)
+	}
+	netcat := find(host, "netcat")
+	if netcat.Path != "" {
+		out, err := host.Run(ctx, "ldd", netcat.Path)
+		netcat.Missing = missingLibraries(out)
+		netcat.see(err)
+	}
+	return []tool{python, find(host, "perl"), netcat}
+}
+
+func (t *tool) see(err error) {
+	if err != nil {
+		t.Error = err.Error()
+	}
+}
+
+func find(host checks.Host, name string) tool {
+	t := tool{Name: name}
+	for _, dir := range []string{"/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"} {
+		there, err := host.Exists(path.Join(dir, name))
+		if there {
+			return tool{Name: name, Path: path.Join(dir, name)}
+		}
+		t.see(err)
+	}
+	return t
+}
+
+// missingLibraries reads "libbsd.so.0 => not found" in the output of ldd.
+func missingLibraries(ldd string) []string {
+	var out []string
+	for line := range strings.Lines(ldd) {
+		if name, rest, ok := strings.Cut(line, "=>"); ok && strings.TrimSpace(rest) == "not found" {
+			out = append(out, strings.TrimSpace(name))
+		}
+	}
+	return out
+}
+
+type locale struct {
+	Files []localeFile `json:"files"`
+	// Generated are the locales en_US that the machine has.
+	Generated []string `json:"generated"`
+}
+
+// A localeFile sets LANG and LC_… for the whole system.
+type localeFile struct {
+	Path string            `json:"path"`
+	Vars map[string]string `json:"vars"`
+}
+
+const (
+	localeUbuntu = "/etc/default/locale"
+	localeRHEL   = "/etc/locale.conf"
+)
+
+func observeLocale(ctx context.Context, host checks.Host) (locale, error) {
+	var l locale
+	for _, name := range []string{localeUbuntu, localeRHEL} {
+		text, err := host.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return locale{}, err
+		}
+		l.Files = append(l.Files, localeFile{name, assignments(text)})
+	}
+	out, err := host.Run(ctx, "locale", "-a")
+	for name := range strings.FieldsSeq(out) {
+		if strings.HasPrefix(name, "en_US") {
+			l.Generated = append(l.Generated, name)
+		}
+	}
+	return l, err
+}
+
+// assignments reads the lines NAME=value and NAME="value" of a file.
+func assignments(text string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && !strings.HasPrefix(key, "#") {
+			out[strings.TrimPrefix(key, "export ")] = strings.Trim(value, `"'`)
+		}
+	}
+	return out
+}
+
+type hostname struct {
+	Kernel string `json:"kernel"`
+	FQDN   string `json:"fqdn,omitempty"` // what hostname -f prints
+	// Refused is what hostname -f says when it finds no name.
+	Refused string `json:"refused,omitempty"`
+}
+
+func observeHostname(ctx context.Context, host checks.Host) (hostname, error) {
+	kernel, err := host.Machine.Hostname()
+	if err != nil {
+		return hostname{}, err
+	}
+	out, err := host.Run(ctx, "hostname", "-f")
+	var exit *checks.ExitError
+	if errors.As(err, &exit) {
+		return hostname{Kernel: kernel, Refused: exit.Error()}, nil
+	}
+	return hostname{Kernel: kernel, FQDN: strings.TrimSpace(out)}, err
+}
+
+// selinux holds modes in lower case: enforcing, permissive, disabled.
+type selinux struct {
+	Config string `json:"config,omitempty"`
+	Now    string `json:"now,omitempty"`
+}
+
+func observeSELinux(ctx context.Context, host checks.Host) (selinux, error) {
+	var s selinux
+	text, err := host.ReadFile("/etc/selinux/config")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	s.Config = strings.ToLower(assignments(text)["SELINUX"])
+	out, err := host.Run(ctx, "getenforce")
+	if errors.Is(err, fs.ErrNotExist) {
+		s.Now, err = enforce(host)
+		return s, err
+	}
+	s.Now = strings.ToLower(strings.TrimSpace(out))
+	return s, err
+}
+
+// enforce asks the kernel; one without selinuxfs has SELinux disabled.
+func enforce(host checks.Host) (string, error) {
+	text, err := host.ReadFile("/sys/fs/selinux/enforce")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "disabled", nil
+	case err != nil:
+		return "", err
+	case strings.TrimSpace(text) == "0":
+		return "permissive", nil
+	}
+	return "enforcing", nil
+}
+
+// observePackages keeps the packages of the software that conflicts.
+func observePackages(ctx context.Context, host checks.Host) ([]string, error) {
+	names, err := packages.Installed(ctx, host)
+	return slices.DeleteFunc(names, func(name string) bool {
+		return !slices.ContainsFunc(conflicting, func(s software) bool { return s.owns(name) })
+	}), err
+}
+
+// observeProcesses keeps the names of the processes of the software that conflicts.
+func observeProcesses(ctx context.Context, host checks.Host) ([]string, error) {
+	processes, err := host.Machine.Processes(ctx)
+	names := []string{}
+	for _, p := range processes {
+		if slices.ContainsFunc(conflicting, func(s software) bool { return s.runs(p.Name) }) {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
+// observeRepositories asks dnf rather than subscription-manager, which knows
+// neither EPEL nor the mirrors of a cloud, and takes root.
+func observeRepositories(ctx context.Context, host checks.Host) ([]string, error) {
+	out, err := host.Run(ctx, "dnf", "-q", "repolist", "--enabled")
+	return enabled(out), err
+}
+
+// enabled takes the first column; older versions mark it with * or !.
+func enabled(repolist string) []string {
+	ids := []string{}
+	for line := range strings.Lines(repolist) {
+		f := strings.Fields(line)
+		if len(f) > 1 && !(f[0] == "repo" && f[1] == "id") {
+			ids = append(ids, strings.TrimLeft(f[0], "*!"))
+		}
+	}
+	return ids
+}
