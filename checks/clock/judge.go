@@ -41,6 +41,10 @@ func (a asked) usable() *reply {
 	return a.Best
 }
 
+// guest says that the node is a container that leaves the clock to its host;
+// its packaged configuration may name servers all the same.
+func (n node) guest() bool { return n.machine.Container != "" && len(n.machine.Services) == 0 }
+
 // gather sorts the observations by vantage and server.
 func gather(seen []checks.Observation) []node {
 	byName := map[string]*node{}
@@ -214,8 +218,8 @@ func judgeSources(n node, liars []asked) []checks.Finding {
 			Fix("replace the server, or set its clock right"))
 	}
 	whole := judgeAllSources(n, good, names, unseen)
-	if n.seen.Error == "" && len(n.machine.Sources.Servers) == 0 {
-		return []checks.Finding{whole} // asked by policy: no fault of the node's
+	if n.seen.Error == "" && (n.guest() || len(n.machine.Sources.Servers) == 0) {
+		return []checks.Finding{whole} // not the node's own servers: no fault of the node's
 	}
 	if len(names) > 0 && len(faults) == len(names) {
 		return []checks.Finding{whole.Saw(strings.Join(faults, "\n")).Wanted("at least one answer")}
@@ -228,10 +232,10 @@ func judgeAllSources(n node, good, names []string, unseen int) checks.Finding {
 	switch {
 	case o.Error != "":
 		return o.Unseen(n.name, sources)[0]
+	case n.guest():
+		return o.Skip(sources, n.name, "a container (%s) has its host's clock: the time servers are named there", n.machine.Container)
 	case len(conf.Servers) == 0 && len(conf.Refclocks) > 0:
 		return o.Pass(sources, n.name, "the clock follows %s, a clock of this machine (%s)", strings.Join(conf.Refclocks, ", "), conf.File)
-	case len(conf.Servers) == 0 && n.machine.Container != "":
-		return o.Skip(sources, n.name, "a container (%s) has its host's clock: the time servers are named there", n.machine.Container)
 	case len(conf.Servers) == 0:
 		return o.Warn(sources, n.name, "no time server is configured").
 			Saw("no server in chrony.conf, ntp.conf or timesyncd.conf, none from DHCP").Wanted("at least one")

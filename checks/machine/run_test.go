@@ -29,9 +29,10 @@ func TestRunKeepsTheEnvironmentToItself(t *testing.T) {
 func TestRunFindsPrograms(t *testing.T) {
 	dir, here := t.TempDir(), t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\necho mine \"$@\"\n"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(here, "tool"), []byte("#!/bin/sh\necho a trap\n"), 0o755))
+	require.NoError(t, os.Mkdir(filepath.Join(here, "bin"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(here, "bin", "tool"), []byte("#!/bin/sh\necho a trap\n"), 0o755))
 	t.Chdir(here)
-	t.Setenv("PATH", "."+string(os.PathListSeparator)+dir)
+	t.Setenv("PATH", "bin:.:"+dir)
 	out, err := run(t.Context(), "tool", "a b", "$(id)")
 	require.NoError(t, err)
 	require.Equal(t, "mine a b $(id)\n", out, "no shell sees the arguments")

@@ -27,6 +27,7 @@ const ubuntu = `24 30 0:22 / /proc rw,nosuid,nodev,noexec,relatime shared:12 - p
 137 30 252:17 / /opt rw,noatime shared:70 - ext4 /dev/vdb1 rw
 138 137 0:50 / /opt/zextras/tmp rw shared:71 - tmpfs tmpfs rw
 139 137 252:33 / /opt/zextras/store rw shared:72 - xfs /dev/vdc rw,attr2
+141 137 252:17 /spool /opt/zextras/spool rw shared:72 - ext4 /dev/vdb1 rw
 140 30 252:49 /queue /var/lib/queue rw,relatime shared:73 - ext4 /dev/vdd rw
 `
 
