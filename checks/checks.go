@@ -94,8 +94,12 @@ type Scope struct {
 	// Vantages are the nodes that looked, sorted by name. Before looking there
 	// is one: this machine.
 	Vantages []Vantage `json:"vantages"`
+	// Buckets are the object storage to look at; their credentials are references.
+	Buckets []platform.Bucket `json:"buckets,omitempty"`
 	// Trace asks for the path to every node, not only to those that do not answer.
 	Trace bool `json:"trace,omitempty"`
+	// Benchmark asks to measure the object storage, which moves much data.
+	Benchmark bool `json:"benchmark,omitempty"`
 }
 
 // A Vantage is a node that looked.

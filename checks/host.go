@@ -12,6 +12,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"carbonio-check/platform"
 )
 
 // A Host is a module's only way to the machine it runs on, and from there to
@@ -22,6 +24,10 @@ type Host struct {
 	Run     Command
 	Machine Machine
 	Network Network
+	// Secret fetches a credential that the configuration names by reference.
+	// It is for use, and for nothing that is kept: never in an observation, an
+	// error or a log.
+	Secret func(platform.SecretRef) (string, error)
 }
 
 // Command runs a program without a shell, with LC_ALL=C, and returns what it
