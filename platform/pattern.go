@@ -102,7 +102,7 @@ func expandRange(bounds string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if false {
+	if (last-first)/step >= maxRange {
 		return nil, errTooMany
 	}
 	var items []string
