@@ -39,10 +39,11 @@ func (v *view) forward(n platform.Node) checks.Finding {
 	if v.hidden(n, replies, bad) {
 		f = v.o.Warn(forwardID, n.Name, "%s is not in DNS: it resolves only because systemd-resolved reads /etc/hosts", n.Name)
 	}
+	f = f.Saw(said(replies)).Wanted(want(right)).Fix(remedy(n, right, bad[0]))
 	if v.echoed(n, bad) {
-		f = f.Needing(hostsSelfID, n.Name).Needing(hostsNodesID, n.Name)
+		f = f.Needing(hostsSelfID, n.Name).Needing(hostsNodesID, n.Name).Fix("correct the line of " + n.Name + " in /etc/hosts, which systemd-resolved repeats")
 	}
-	return f.Saw(said(replies)).Wanted(want(right)).Fix(remedy(n, right, bad[0]))
+	return f
 }
 
 // rightAddress is the address that an administrator wrote down for the node;
