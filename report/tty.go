@@ -377,11 +377,14 @@ func fixes(remedies []string) []row {
 }
 
 // quoted is what stands in quotes, or in a comment, in a line of shell.
-var quoted = regexp.MustCompile(`'[^']*'|"[^"]*"|` + "`[^`]*`" + `|\s#.*`)
+var quoted = regexp.MustCompile(`'[^']*'|"[^"]*"|\s#.*`)
 
 // prose says whether a line of a remedy is a sentence, which may be broken, and
-// not a command, which may not.
+// not a command, nor a sentence with one in it, which may not.
 func prose(line string) bool {
+	if strings.ContainsAny(line, "|<>&$`") {
+		return false
+	}
 	line = quoted.ReplaceAllString(line, "")
 	return strings.Contains(line, ", ") || strings.Contains(line, ": ") || strings.HasSuffix(line, ":")
 }

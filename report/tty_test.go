@@ -162,8 +162,10 @@ func TestTTYCommandsStayWhole(t *testing.T) {
 	command := "sed -i 's/one thing, and: another/" + strings.Repeat("x", 60) + "/' /etc/hosts   # here, too"
 	got := page80(t, run("svc1"),
 		seen(checks.Fail, "a.b", "", "said").Fix(command),
+		seen(checks.Fail, "a.d", "", "said").Fix("open 443/tcp to this host in the outbound firewall, or set: echo 'proxy' | sudo tee /etc/apt/apt.conf.d/95proxy"),
 		seen(checks.Fail, "a.c", "", "said").Fix("change the line that stands there, and then, after that, change all of the others"))
 	require.Contains(t, got, "fix    "+command+"\n")
+	require.Contains(t, got, "echo 'proxy' | sudo tee /etc/apt/apt.conf.d/95proxy\n", "a command within a sentence is not broken either")
 	require.Contains(t, got, "fix    change the line that stands there, and then, after that, change all\n             of the others\n")
 }
 
