@@ -157,7 +157,7 @@ func (v view) badLine(l platform.HostsLine) checks.Finding {
 	switch l.Problem {
 	case platform.HostsReversed:
 		want := line(l.Address, l.Names...)
-		f = say(syntaxID, at(l), "the name stands before the address: the system skips the line").Wanted(want).Fix(rewrite(l, want))
+		f = say(syntaxID, at(l), "the name stands before the address: the system skips the line").Wanted(clip(want)).Fix(rewrite(l, want))
 	case platform.HostsNotAddress:
 		f = say(syntaxID, at(l), "the line does not begin with an address: the system skips it").
 			Wanted("an address, the full name, the short name").Fix(editor(l))

@@ -25,8 +25,10 @@ func line(a netip.Addr, names ...string) string {
 	if a.IsValid() {
 		out[0] = a.String()
 	}
+	there := map[string]bool{full: true}
 	for _, n := range append([]string{short}, names...) {
-		if !slices.Contains(out, n) {
+		if !there[n] {
+			there[n] = true
 			out = append(out, n)
 		}
 	}
@@ -36,7 +38,7 @@ func line(a netip.Addr, names ...string) string {
 // complete says whether a line may stand in a command to paste: its address is
 // known, and it holds nothing that a shell or sed would take for more than a word.
 func complete(want string) bool {
-	return harmless.MatchString(want) && !strings.HasPrefix(want, unknown)
+	return len(want) <= wide && harmless.MatchString(want) && !strings.HasPrefix(want, unknown)
 }
 
 // unknown stands for an address that a person must fill in.

@@ -46,7 +46,7 @@ func (v view) ownLine(name string, l platform.HostsLine) checks.Finding {
 	case !strings.EqualFold(l.Names[0], name):
 		want := line(a, append([]string{name}, l.Names...)...)
 		return v.o.Fail(selfID, name, "%s stands before the node's full name, and is what `hostname -f` answers", clip(l.Names[0])).
-			Saw(shown(l)).Wanted(want).Fix(rewrite(l, want))
+			Saw(shown(l)).Wanted(clip(want)).Fix(rewrite(l, want))
 	case len(v.file.Addresses) == 0:
 		return v.o.Unknown(selfID, name, "whether %s is an address of this node could not be seen: %s", a, cmp.Or(v.o.Error, "no interface is up"))
 	}
@@ -101,7 +101,7 @@ func (v view) node(n platform.Node, own []netip.Addr) checks.Finding {
 	lines := v.lookup(n.Name)
 	if len(lines) == 0 {
 		want := line(outer(n.Address), n.Name)
-		f := v.o.Fail(nodesID, n.Name, "%s is not in %s", n.Name, hostsFile).Wanted(want).Fix(appendLine(want))
+		f := v.o.Fail(nodesID, n.Name, "%s is not in %s", n.Name, hostsFile).Wanted(clip(want)).Fix(appendLine(want))
 		return v.blame(f, n.Name).Needing(selfID, n.Name)
 	}
 	i := slices.IndexFunc(lines, isIPv4)
@@ -141,7 +141,7 @@ func (v view) wrong(n platform.Node, l platform.HostsLine, a netip.Addr, message
 			fix = editor(l)
 		}
 	}
-	return v.o.Fail(nodesID, n.Name, "%s", message).Saw(shown(l)).Wanted(want).
+	return v.o.Fail(nodesID, n.Name, "%s", message).Saw(shown(l)).Wanted(clip(want)).
 		Fix(fix).Needing(agreeID, n.Name).Needing(selfID, n.Name)
 }
 
@@ -151,7 +151,7 @@ func (v view) right(n platform.Node, l platform.HostsLine, why string) checks.Fi
 	if !strings.EqualFold(n.Name, v.o.Vantage) && !strings.EqualFold(l.Names[0], n.Name) {
 		want := line(l.Address, append([]string{n.Name}, l.Names...)...)
 		return v.o.Warn(nodesID, n.Name, "%s stands before the full name %s, and is what %s is called", clip(l.Names[0]), n.Name, l.Address).
-			Saw(shown(l)).Wanted(want).Fix(rewrite(l, want))
+			Saw(shown(l)).Wanted(clip(want)).Fix(rewrite(l, want))
 	}
 	return v.o.Pass(nodesID, n.Name, "%s %s", l.Address, why)
 }
@@ -233,7 +233,7 @@ func (v view) addressesShared() []checks.Finding {
 			out = append(out, f)
 		case l.Line != last[a].Line:
 			out = append(out, v.o.Warn(duplicatesID, a.String(), "%s is called %s, for that line stands before the one of %s", a, clip(l.Names[0]), nodes[0]).
-				Saw(at(l)+" before "+at(last[a])).Wanted(line(a, append(slices.Clone(last[a].Names), l.Names...)...)))
+				Saw(at(l)+" before "+at(last[a])).Wanted(clip(line(a, append(slices.Clone(last[a].Names), l.Names...)...))))
 		}
 	}
 	return out

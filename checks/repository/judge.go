@@ -131,6 +131,8 @@ func (v view) file() []checks.Finding {
 		case f.Problem != "":
 			out = append(out, v.o.Fail(fileID, f.Path, "it cannot be read, and the playbook writes one for RELEASE in its place").
 				Saw(f.Problem).Wanted("a regular file").Fix(v.replace(f.Path)))
+		case strings.TrimSpace(f.Text) == "" && len(v.carbonio) > 0:
+			out = append(out, v.o.Skip(fileID, f.Path, "it is empty: %s is in use", v.carbonio[0].File))
 		case strings.TrimSpace(f.Text) == "":
 			out = append(out, v.o.Fail(fileID, f.Path, "it is empty, and the playbook writes one for RELEASE in its place").Fix(v.install()))
 		default:
@@ -148,7 +150,7 @@ func (v view) replace(p string) string {
 	if !plain(p) || v.install() == "" {
 		return ""
 	}
-	return "rm -r " + p + "\n" + v.install()
+	return "mv " + p + " " + p + ".bad\n" + v.install()
 }
 
 // noFile is a failure before the installation. After it, only updates wait.
@@ -225,7 +227,10 @@ func (v view) fileSyntax(f source) checks.Finding {
 		}
 		active++
 	}
-	if active == 0 {
+	switch {
+	case active == 0 && len(v.carbonio) > 0:
+		return v.o.Skip(syntaxID, f.Path, "it holds no entry that is switched on: %s is in use", v.carbonio[0].File)
+	case active == 0:
 		return v.o.Fail(syntaxID, f.Path, "it holds no entry that is switched on: comments, or disabled ones, only").Wanted(v.sample())
 	}
 	return v.o.Pass(syntaxID, f.Path, "its entry is understood, and switched on")
@@ -243,13 +248,13 @@ func (v view) sample() string {
 	return "[zextras]\nname=zextras\nbaseurl=https://repo.zextras.io/release/rhel" + is + "\nenabled=1"
 }
 
-// none is the word of a check that has nothing to judge because repository.file
-// has said what is wrong, or could not see.
+// none is the word of a check that has nothing to judge: repository.file or
+// repository.syntax says why.
 func (v view) none(id string) checks.Finding {
 	if v.denied() != "" {
 		return v.o.Unknown(id, v.expected(), "%s is not readable for user %d: run carbonio-check as root", v.denied(), v.s.UID)
 	}
-	return v.o.Skip(id, v.expected(), "no entry for Carbonio to judge: see %s", fileID)
+	return v.o.Skip(id, v.expected(), "no entry for Carbonio is in use")
 }
 
 // system is what a repository is chosen by: the codename for apt, the major
@@ -273,7 +278,7 @@ func (v view) suite() []checks.Finding {
 	}
 	if !slices.Contains(known, is) {
 		return []checks.Finding{v.o.Fail(suiteID, is, "Carbonio %s has no packages for %s", v.release, cmp.Or(v.vantage.OS.Pretty, is)).
-			Saw(is).Wanted(what + " " + strings.Join(known, " or ")).Fix("install the node anew, on " + what + " " + strings.Join(known, " or ")).From("REQ26")}
+			Saw(is).Wanted(what+" "+strings.Join(known, " or ")).Fix("install the node anew, on "+what+" "+strings.Join(known, " or ")).From("REQ26").Needing("system.os", v.o.Vantage)}
 	}
 	var out []checks.Finding
 	for _, e := range v.carbonio {
@@ -313,8 +318,11 @@ func (v view) dnfRelease(e entry, major string) checks.Finding {
 				continue
 			}
 			if version != major {
-				return v.o.Fail(suiteID, e.String(), "the repository is for another release of the system").
-					Saw(segment).Wanted("rhel" + major)
+				f := v.o.Fail(suiteID, e.String(), "the repository is for another release of the system").Saw(segment).Wanted("rhel" + major)
+				if plain(e.File, segment) {
+					f = f.Fix(fmt.Sprintf("sed -i 's|/%s|/rhel%s|' %s && dnf makecache", segment, major, e.File))
+				}
+				return f
 			}
 			return v.o.Pass(suiteID, e.String(), "%s, as the system", segment)
 		}

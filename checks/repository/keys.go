@@ -26,11 +26,11 @@ func (v view) keys() []checks.Finding {
 			}
 		}
 	}
-	if len(out) == 0 && len(v.carbonio) > 0 {
-		return []checks.Finding{v.o.Pass(keyID, v.carbonio[0].String(), "the entry brings its key, or says where dnf gets it")}
-	}
-	if len(out) == 0 {
-		return []checks.Finding{v.none(keyID)}
+	switch {
+	case len(v.carbonio) == 0:
+		out = append(out, v.none(keyID))
+	case len(out) == 0:
+		out = append(out, v.o.Pass(keyID, v.carbonio[0].String(), "the entry brings its key, or says where to get it"))
 	}
 	return out
 }
@@ -46,7 +46,7 @@ func (v view) noKey(e entry) checks.Finding {
 		return v.o.Pass(keyID, e.String(), "dnf does not ask for a key, as in the playbook's own file")
 	case !v.apt():
 		return v.o.Warn(keyID, e.String(), "dnf is told to check signatures, and not with which key").
-			Wanted("gpgkey=https://repo.zextras.io/repomd.xml.key").Fix("dnf config-manager --save --setopt=zextras.gpgkey=https://repo.zextras.io/repomd.xml.key")
+			Wanted("gpgkey=" + zextrasKeyDNF).Fix("dnf config-manager --save --setopt=zextras.gpgkey=" + zextrasKeyDNF)
 	}
 	for _, k := range v.s.Keys {
 		if k.Zextras && (path.Dir(k.Path) == trustedDir || path.Dir(k.Path) == path.Dir(trustedDir)) {
@@ -120,17 +120,20 @@ func (k key) fault(apt bool) fault {
 // fetch is how to get the key anew, in the form that its name asks for; empty
 // where that is not known.
 func fetch(p string, e entry) string {
-	url := "https://www.postgresql.org/media/keys/ACCC4CF8.asc"
-	if e.ofCarbonio() {
-		url = zextrasKey
+	url := zextrasKey
+	if e.ofPostgres() {
+		url = postgresKey
 	}
-	get := command(`wget -O- "`+url+`" | gpg --dearmor >`, p)
-	switch path.Ext(p) {
-	case ".asc":
+	var get string
+	switch dnf := path.Ext(e.File) == ".repo"; {
+	case dnf && e.ofPostgres():
+		return "dnf -y reinstall pgdg-redhat-repo"
+	case dnf:
+		return command("wget "+zextrasKeyDNF+" -O", p)
+	case path.Ext(p) == ".asc":
 		get = command(`wget "`+url+`" -O`, p)
-	case ".gpg":
-	default:
-		return ""
+	case path.Ext(p) == ".gpg":
+		get = command(`wget -O- "`+url+`" | gpg --dearmor >`, p)
 	}
 	if get == "" {
 		return ""

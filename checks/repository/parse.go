@@ -92,8 +92,11 @@ func listEntry(content string) (e entry) {
 }
 
 // option is an option of a one-line entry or a field of a stanza: the names
-// differ in case and in a plural.
+// differ in case and in a plural. One without a value says nothing.
 func (e *entry) option(key string, values []string) {
+	if len(values) == 0 {
+		return
+	}
 	switch strings.ToLower(key) {
 	case "arch", "architectures":
 		e.Arches = values
@@ -173,9 +176,7 @@ func (e *entry) stanza(fields map[string][]string) {
 	e.Source = len(fields["types"]) > 0 && !slices.Contains(fields["types"], "deb")
 	e.Disabled = off(fields["enabled"])
 	for _, key := range []string{"architectures", "signed-by", "trusted"} {
-		if values := fields[key]; len(values) > 0 {
-			e.option(key, values)
-		}
+		e.option(key, fields[key])
 	}
 	if slices.Contains(e.Keys, "-----BEGIN") {
 		e.Keys = []string{embedded}

@@ -29,8 +29,12 @@ func (v view) aptPGDG(target string) checks.Finding {
 	want := v.vantage.OS.Codename + "-pgdg"
 	for _, e := range v.postgres {
 		if e.mentions("-pgdg") && !slices.ContainsFunc(e.Suites, func(s string) bool { return strings.HasPrefix(s, want) }) {
-			return v.o.Fail(pgdgID, target, "%s is for another release of the system", e).
+			f := v.o.Fail(pgdgID, target, "%s is for another release of the system", e).
 				Saw(clip(strings.Join(e.Suites, " "))).Wanted(want)
+			if plain(e.File, want) && len(e.Suites) == 1 && plain(e.Suites[0]) {
+				f = f.Fix(fmt.Sprintf("sed -i 's/%s/%s/' %s && apt update", e.Suites[0], want, e.File))
+			}
+			return f
 		}
 	}
 	return v.o.Pass(pgdgID, target, "%s", v.postgres[0])
@@ -50,7 +54,7 @@ func (v view) dnfPGDG(target string) checks.Finding {
 	switch {
 	case !slices.ContainsFunc(v.postgres, func(e entry) bool { return e.mentions("16") }):
 		return v.o.Fail(pgdgID, target, "it is configured, but not switched on for PostgreSQL 16").
-			Saw(v.postgres[0].Raw).Wanted("[pgdg16] with enabled=1").Fix("dnf config-manager --set-enabled pgdg16")
+			Saw(clip(v.postgres[0].Raw)).Wanted("[pgdg16] with enabled=1").Fix("dnf config-manager --set-enabled pgdg16")
 	case state == "enabled":
 		return v.o.Fail(pgdgID, target, "the system's own module postgresql is enabled, and shadows it").
 			Saw("state=" + state).Wanted("state=disabled in " + moduleFile).Fix(disable)
@@ -67,7 +71,7 @@ func (v view) installPGDG() string {
 	case !slices.Contains(known, is):
 		return ""
 	case v.apt():
-		return `wget -O- https://www.postgresql.org/media/keys/ACCC4CF8.asc | gpg --dearmor > /usr/share/keyrings/postgres.gpg && chmod 644 /usr/share/keyrings/postgres.gpg` + "\n" +
+		return "wget -O- " + postgresKey + ` | gpg --dearmor > /usr/share/keyrings/postgres.gpg && chmod 644 /usr/share/keyrings/postgres.gpg` + "\n" +
 			fmt.Sprintf(`echo "deb [signed-by=/usr/share/keyrings/postgres.gpg] https://apt.postgresql.org/pub/repos/apt %s-pgdg main" > /etc/apt/sources.list.d/pgdg.list`, is) + "\napt update"
 	}
 	return fmt.Sprintf("dnf -y install https://download.postgresql.org/pub/repos/yum/reporpms/EL-%s-x86_64/pgdg-redhat-repo-latest.noarch.rpm", is) +

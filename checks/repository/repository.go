@@ -106,11 +106,13 @@ func (Module) Checks() []checks.Check {
 
 // The manual's own commands (PRE _repo/zx.rst).
 const (
-	zextrasKey = "https://keyserver.ubuntu.com/pks/lookup?op=get&search=0x5dc7680bc4378c471a7fa80f52fd40243e584a21"
-	keyCommand = `wget -O- "` + zextrasKey + `" | gpg --dearmor > /usr/share/keyrings/zextras.gpg` + "\n" +
+	zextrasKeyDNF = "https://repo.zextras.io/repomd.xml.key"
+	postgresKey   = "https://www.postgresql.org/media/keys/ACCC4CF8.asc"
+	zextrasKey    = "https://keyserver.ubuntu.com/pks/lookup?op=get&search=0x5dc7680bc4378c471a7fa80f52fd40243e584a21"
+	keyCommand    = `wget -O- "` + zextrasKey + `" | gpg --dearmor > /usr/share/keyrings/zextras.gpg` + "\n" +
 		`chmod 644 /usr/share/keyrings/zextras.gpg`
 	listCommand = `echo "deb [arch=amd64 signed-by=/usr/share/keyrings/zextras.gpg] https://repo.zextras.io/release/ubuntu %s main" > /etc/apt/sources.list.d/zextras.list` + "\n" +
 		`apt update`
-	repoCommand = `printf '%%s\n' '[zextras]' 'name=zextras' 'baseurl=https://repo.zextras.io/release/rhel%s' 'enabled=1' 'repo_gpgcheck=1' 'gpgcheck=0' 'gpgkey=https://repo.zextras.io/repomd.xml.key' > /etc/yum.repos.d/zextras.repo` + "\n" +
+	repoCommand = `printf '%%s\n' '[zextras]' 'name=zextras' 'baseurl=https://repo.zextras.io/release/rhel%s' 'enabled=1' 'repo_gpgcheck=1' 'gpgcheck=0' 'gpgkey=` + zextrasKeyDNF + `' > /etc/yum.repos.d/zextras.repo` + "\n" +
 		`dnf makecache`
 )
