@@ -19,13 +19,13 @@ var errForeign = errors.New("not run: --root reads another system")
 // that lies there: its files can be read, and nothing of it runs.
 func Local(root string) (checks.Host, error) {
 	if root == "" || filepath.Clean(root) == "/" {
-		return checks.Host{Files: os.DirFS("/"), Run: run, Machine: newLocal(), Network: Net{}}, nil
+		return checks.Host{Files: os.DirFS("/"), Run: run, Machine: newLocal(), Network: Net{}, Secret: Secret}, nil
 	}
 	files, err := openChroot(root)
 	if err != nil {
 		return checks.Host{}, fmt.Errorf("--root: %w", err)
 	}
-	return checks.Host{Files: files, Run: runNothing, Machine: foreign{}, Network: Net{}}, nil
+	return checks.Host{Files: files, Run: runNothing, Machine: foreign{}, Network: Net{}, Secret: Secret}, nil
 }
 
 func runNothing(context.Context, string, ...string) (string, error) { return "", errForeign }

@@ -31,7 +31,7 @@ func (Net) Dial(ctx context.Context, network, address string) (net.Conn, error) 
 	if queue < 0 {
 		return conn, err
 	}
-	
+	defer unix.Close(queue)
 	if err == nil {
 		// A connection that stands is not to end with the first ICMP message.
 		_ = unix.SetsockoptInt(queue, unix.IPPROTO_IP, unix.IP_RECVERR, 0) // it can be set, so it can be reset

@@ -268,12 +268,17 @@ func TestInterrupted(t *testing.T) {
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer conn.Close()
+	stuck := checkstest.Network{LookupFunc: func(ctx context.Context, name string) ([]netip.Addr, error) {
+		<-ctx.Done()
+		return nil, &net.DNSError{Err: "operation was canceled", Name: name}
+	}}
 	for name, c := range map[string]struct {
 		network checkstest.Network
 		target  checks.Target
 	}{
 		"tcp":      {failing(nil), port("tcp", "10.0.0.12:1")},
 		"udp":      {checkstest.Network{}, port("udp", conn.LocalAddr().String())},
+		"lookup":   {stuck, checks.Target{Kind: "outbound", Name: "repo.zextras.io:443"}},
 		"outbound": {failing(nil), checks.Target{Kind: "outbound", Name: "repo.zextras.io:443"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -148,7 +148,7 @@ func observePort(ctx context.Context, network checks.Network, t checks.Target) (
 			err = knock(ctx, conn)
 		}
 	}
-	return outcome(ctx, err)
+	return outcome(err)
 }
 
 // knock sends the least that a service can stumble over, an empty datagram, and
@@ -179,13 +179,11 @@ func knock(ctx context.Context, conn net.Conn) error {
 
 // outcome words what a dial came to. An error that is ours, such as too many
 // open files or an interrupt, says nothing of the port and is returned.
-func outcome(ctx context.Context, err error) (port, error) {
+func outcome(err error) (port, error) {
 	var icmp *checks.RejectedError
 	switch {
 	case err == nil:
 		return port{State: open}, nil
-	case errors.Is(ctx.Err(), context.Canceled):
-		return port{}, ctx.Err()
 	case errors.As(err, &icmp):
 		return port{State: rejected, By: icmp.By, Reason: icmp.Reason}, nil
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
@@ -219,7 +217,7 @@ func observeOutbound(ctx context.Context, host checks.Host, t checks.Target) (an
 	_, err = host.Network.Lookup(ctx, name)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return nil, ctx.Err()
+		return outbound{}, ctx.Err()
 	case err != nil:
 		return outbound{port{State: unresolved, Reason: err.Error()}, proxy(host)}, nil
 	}
@@ -227,7 +225,7 @@ func observeOutbound(ctx context.Context, host checks.Host, t checks.Target) (an
 	if err == nil {
 		conn.Close()
 	}
-	seen, err := outcome(ctx, err)
+	seen, err := outcome(err)
 	if err != nil || seen.State == open {
 		return outbound{port: seen}, err
 	}

@@ -70,11 +70,11 @@ func noRoute(err error) string {
 type trace struct {
 	*socket
 	sent    [rounds][maxTTL]time.Time
-	hops    [none + 1]checks.Hop // by TTL; without an address: silent so far
-	reached int                  // the smallest TTL that the target answered
-	stopped int                  // the smallest TTL that somebody else said cannot be delivered
-	stop    string               // and the reason
-	patient time.Time            // how long to wait for the rest, once the end of the way is known
+	hops    [none]checks.Hop // by TTL; without an address: silent so far
+	reached int              // the smallest TTL that the target answered
+	stopped int              // the smallest TTL that somebody else said cannot be delivered
+	stop    string           // and the reason
+	patient time.Time        // how long to wait for the rest, once the end of the way is known
 }
 
 // send sends a probe for every distance that is still silent.
@@ -119,7 +119,7 @@ func (t *trace) last() int {
 }
 
 func (t *trace) complete() bool {
-	for ttl := 1; ttl < t.last() && ttl <= maxTTL; ttl++ {
+	for ttl := 1; ttl < t.last(); ttl++ {
 		if !t.hops[ttl].Address.IsValid() {
 			return false
 		}
@@ -138,7 +138,7 @@ func (t *trace) note(a Answer, now time.Time) {
 	if sent.IsZero() || t.hops[ttl].Address.IsValid() {
 		return
 	}
-	hop := checks.Hop{TTL: ttl, Address: a.From, RTT: now.Sub(sent)}
+	hop := checks.Hop{Address: a.From, RTT: now.Sub(sent)}
 	switch {
 	case a.From == t.target: // port unreachable as a rule; a firewall on the target itself will do
 		t.reached = min(t.reached, ttl)
@@ -154,17 +154,14 @@ func (t *trace) note(a Answer, now time.Time) {
 	}
 }
 
-// notDelivered notes who gave a probe up. Our own kernel does when no machine
-// on the local network has the next address (ARP): then nothing left the node.
+// notDelivered notes that somebody on the way gave a probe up.
 func (t *trace) notDelivered(a Answer, ttl int) {
-	if a.From == t.source {
-		ttl = 1
+	if ttl >= t.stopped {
+		return
 	}
-	if ttl < t.stopped {
-		t.stopped, t.stop = ttl, a.Reason()
-		if a.Code == portUnreachable { // in another's name: the REJECT of a firewall
-			t.stop = prohibited
-		}
+	t.stopped, t.stop = ttl, a.Reason()
+	if a.Code == portUnreachable { // in another's name: the REJECT of a firewall
+		t.stop = prohibited
 	}
 }
 
@@ -190,8 +187,9 @@ func (t *trace) path() checks.Path {
 	return p
 }
 
-// trim drops what a way that does not arrive ends with: silence, ourselves, and
-// a router that says both "too far" and "cannot be delivered".
+// trim drops what a way that does not arrive ends with: silence, a router that
+// says both "too far" and "cannot be delivered", and ourselves: our own kernel
+// gives up when no machine on the local network has the next address (ARP).
 func trim(hops []checks.Hop, source netip.Addr) []checks.Hop {
 	for n := len(hops); n > 0; n = len(hops) {
 		last := hops[n-1].Address
