@@ -1,6 +1,11 @@
 package platform
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
 
 // A Bucket is object storage that Carbonio will use, or uses. It holds no
 // secret: the keys are references.
@@ -12,6 +17,39 @@ type Bucket struct {
 	CAFile    string    `yaml:"ca_file" json:"ca_file,omitempty"`       // PEM; besides the system's
 	AccessKey SecretRef `yaml:"access_key" json:"access_key"`
 	SecretKey SecretRef `yaml:"secret_key" json:"secret_key"`
+}
+
+// String is what a person calls the bucket: "carbonio-ha at s3.example.com:9000".
+func (b Bucket) String() string {
+	_, host, _ := strings.Cut(b.Endpoint, "://")
+	return b.Bucket + " at " + strings.TrimSuffix(host, "/")
+}
+
+// Check refuses a bucket that cannot be used. The error never repeats the
+// endpoint, where credentials may have been put by mistake.
+func (b Bucket) Check() error {
+	u, err := url.Parse(b.Endpoint)
+	switch {
+	case b.Endpoint == "":
+		return errors.New("endpoint is missing: want a URL such as https://s3.example.com:9000")
+	case strings.Contains(b.Endpoint, "@"):
+		return errors.New("endpoint holds credentials: take them out, and name them with access_key and secret_key")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return errors.New("endpoint is not a URL such as https://s3.example.com:9000")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("endpoint has more than scheme, host and port: the name of the bucket goes to bucket")
+	case b.Bucket == "":
+		return errors.New("bucket is missing: want the name of one that exists")
+	case strings.ContainsAny(b.Bucket, "/ \t\r\n?#"):
+		return fmt.Errorf("bucket %q: not a name of a bucket", b.Bucket)
+	}
+	if err := b.AccessKey.Check(); err != nil {
+		return fmt.Errorf("access_key: %w", err)
+	}
+	if err := b.SecretKey.Check(); err != nil {
+		return fmt.Errorf("secret_key: %w", err)
+	}
+	return nil
 }
 
 // A SecretRef says where a secret is, never what it is.

@@ -35,6 +35,14 @@ type Policy struct {
 	// users: the size is not judged by users.
 	Users int     `yaml:"users" json:"users"`
 	Quota float64 `yaml:"quota_gb" json:"quota_gb"`
+
+	// S3Throughput, in MB/s of 10^6 bytes, and S3TTFB, the average time to the
+	// first byte, are what primary storage must give (S3B). S3Stability is how
+	// many times worse either may get as threads grow (ours: "stable" has no
+	// number in the manual).
+	S3Throughput float64  `yaml:"s3_throughput_mb" json:"s3_throughput_mb"`
+	S3TTFB       Duration `yaml:"s3_ttfb" json:"s3_ttfb"`
+	S3Stability  float64  `yaml:"s3_stability" json:"s3_stability"`
 }
 
 // Outbound is a service outside the platform that some nodes need.
@@ -108,7 +116,10 @@ func DefaultPolicy() Policy {
 			{Name: "video", Components: []Component{Video}, CPUs: 4, MemoryGB: 8, DiskGB: 30, Source: "multi-server page, 2023-11"},
 			{Name: "monitoring", Components: []Component{Monitoring, Syslog}, CPUs: 4, MemoryGB: 8, DiskGB: 30, Source: "multi-server page, 2023-11"},
 		},
-		Quota: 5,
+		Quota:        5,
+		S3Throughput: 100,
+		S3TTFB:       Duration(50 * time.Millisecond),
+		S3Stability:  2,
 	}
 }
 
