@@ -115,7 +115,7 @@ func unanswered(o checks.Observation, n node) checks.Finding {
 		message += ", " + ends(*n.Path)
 	}
 	f := o.Fail(pingID, o.Target.Name, "%s", message).Saw(lost(*n.Echo)).Wanted("every ping answered").
-		Fix(fmt.Sprintf("on %s: ip -br addr; ip route\nhere: ip route get %s; tracepath -n %[2]s", o.Target.Name, o.Target.Address))
+		Fix(fmt.Sprintf("ip -br addr; ip route     # on %s\nip route get %s; tracepath -n %[2]s     # here", o.Target.Name, o.Target.Address))
 	return withPathOf(n, f)
 }
 
@@ -189,9 +189,11 @@ func knocked(scope checks.Scope, o checks.Observation, p port, alive sign) check
 		return o.Pass(portID, t.Name, "the way to %s is free; nothing listens there yet (%s)", t.Name, purpose)
 	case p.State == closed && idle(t) != "":
 		return o.Pass(portID, t.Name, "the way to %s is free; %s", t.Name, idle(t))
+	case p.State == closed && strings.HasSuffix(purpose, "exporter"): // a package of its own, which mail does without
+		return o.Warn(portID, t.Name, "nothing listens on %s (%s): it is not monitored", t.Name, purpose).Saw("refused").Wanted("open")
 	case p.State == closed:
 		return o.Fail(portID, t.Name, "nothing listens on %s (%s)", t.Name, purpose).Saw("refused").Wanted("open").
-			Fix(fmt.Sprintf("on %s: systemctl --failed; ss -ltnup | grep -w %s", t.Node, number(t)))
+			Fix(fmt.Sprintf("# on %s\nsystemctl --failed; ss -ltnup | grep -w %s", t.Node, number(t)))
 	case p.State == silent && arg(t, argProtocol) == "udp":
 		return quiet(scope, o, alive, health).Needing(pingID, t.Node)
 	}
@@ -275,9 +277,9 @@ func openFirewall(scope checks.Scope, o checks.Observation, by netip.Addr) strin
 		return fmt.Sprintf("on %s: let %s through to %s, %s port %s", who(scope, by), from, to.Addr(), protocol, ports)
 	}
 	if cmp.Or(scope.Vantage(t.Node).OS.Family(), scope.Vantage(o.Vantage).OS.Family()) == "rhel" {
-		return fmt.Sprintf("on %s: firewall-cmd --permanent --add-port=%s/%s && firewall-cmd --reload", t.Node, ports, protocol)
+		return fmt.Sprintf("# on %s\nfirewall-cmd --permanent --add-port=%s/%s && firewall-cmd --reload", t.Node, ports, protocol)
 	}
-	return fmt.Sprintf("on %s: ufw allow proto %s from %s to any port %s", t.Node, protocol, from, strings.Replace(ports, "-", ":", 1))
+	return fmt.Sprintf("# on %s\nufw allow proto %s from %s to any port %s", t.Node, protocol, from, strings.Replace(ports, "-", ":", 1))
 }
 
 // reached judges a service outside. One that the policy no longer names is no

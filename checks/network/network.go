@@ -92,7 +92,7 @@ func (Module) Checks() []checks.Check {
 			Title:  "The repositories and services that this node needs outside can be reached",
 			Why:    "Without the package repositories the installation stops half-way; without the licence server a licence can be neither activated nor renewed.",
 			Manual: "curl -sSI https://repo.zextras.io\ncurl -sSI https://api.zextras.io",
-			Remedy: "open 443/tcp to this host in the outbound firewall, or set the proxy: echo 'Acquire::https::Proxy \"http://PROXY:PORT\";' | sudo tee /etc/apt/apt.conf.d/95proxy",
+			Remedy: "open 443/tcp to this host in the outbound firewall, or set the proxy:\necho 'Acquire::https::Proxy \"http://PROXY:PORT\";' | sudo tee /etc/apt/apt.conf.d/95proxy",
 			Source: "PRE; REQ26; AIA set-repos",
 			Looks:  []string{kindOutbound},
 		},
