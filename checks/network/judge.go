@@ -18,7 +18,7 @@ func (Module) Judge(scope checks.Scope, seen []checks.Observation) []checks.Find
 	signs := signsOfLife(seen)
 	for o, n := range checks.Of[node](seen, kindNode) {
 		alive := signs[edge{o.Vantage, o.Target.Node}]
-		out = append(out, ping(scope, o, n, alive), way(o, n, alive), mtu(scope, o, n))
+		out = append(out, ping(scope, o, n, alive).With("address", address(scope, o.Target)), way(o, n, alive), mtu(scope, o, n))
 	}
 	for o, p := range checks.Of[port](seen, kindPort) {
 		out = append(out, knocked(scope, o, p, signs[edge{o.Vantage, o.Target.Node}]))
@@ -72,6 +72,15 @@ func signsOfLife(seen []checks.Observation) map[edge]sign {
 
 // pinged says whether pings were sent, answered or not.
 func (n node) pinged() bool { return n.Echo != nil && n.Echo.Sent > 0 }
+
+// address is where the node was looked for, and who says that it is there.
+func address(scope checks.Scope, t checks.Target) string {
+	from := scope.Node(t.Node).AddressFrom
+	if t.Address == "" || from == "" {
+		return cmp.Or(t.Address, "none")
+	}
+	return t.Address + " (" + from + ")"
+}
 
 // noAddress is the reason to skip what network.ping says once and for all.
 func noAddress(o checks.Observation, check string) checks.Finding {
