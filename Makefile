@@ -9,7 +9,7 @@ RACE     := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 TOOL     := $(GO) tool -modfile=tools.mod
 FUZZTIME ?= 20s
 
-.PHONY: build run demo test lint bench fuzz clean
+.PHONY: build run demo test test-real lint bench bench-s3 fuzz clean
 
 build: ## the static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/carbonio-check
@@ -25,13 +25,19 @@ test: ## unit, golden, command-line and race tests; no root, no network
 	@test -n "$(RACE)" || echo 'make test: no gcc: running without the race detector'
 	$(GO) test $(RACE) ./...
 
+test-real: ## against real servers on loopback, built once from the Go module proxy: minutes the first time
+	$(GO) test -tags real -timeout 20m ./fixtures/real/...
+
 lint:
 	test -z "$$($(TOOL) gofumpt -l . | tee /dev/stderr)"
-	$(GO) vet ./...
-	$(TOOL) staticcheck ./...
+	$(GO) vet -tags real ./...
+	$(TOOL) staticcheck -tags real ./...
 
 bench: ## Go benchmarks and whole processes: docs/benchmarks.md
 	$(GO) test -run '^$$' -bench . -benchtime 5x ./...
+
+bench-s3: ## object storage, side by side with its peers; as root also behind 1 Gbit/s
+	$(GO) run ./fixtures/real/bench
 
 fuzz: ## every fuzz target for FUZZTIME
 	@$(GO) list ./... | while read -r pkg; do \

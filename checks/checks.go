@@ -41,6 +41,15 @@ type Module interface {
 	Judge(scope Scope, seen []Observation) []Finding
 }
 
+// A Concluder is a Module that judges from what others found, not from looks of
+// its own. The runner asks it after all others; its Judge is not called.
+type Concluder interface {
+	Module
+	// Conclude is as pure as Judge. The findings are those of this run, before
+	// consequences are folded.
+	Conclude(scope Scope, findings []Finding) []Finding
+}
+
 // A Check is an entry of the catalogue. It is documentation: list, explain, the
 // reports and the reference page are drawn from it.
 type Check struct {
@@ -83,6 +92,12 @@ type Target struct {
 	// Timeout is the deadline of this look where it needs more than the run's
 	// --timeout would give; zero: the run's.
 	Timeout time.Duration `json:"-"`
+	// Grace is what the look may take, once its deadline is over or the run was
+	// interrupted, to put back what it changed. Only a look that writes has one.
+	Grace time.Duration `json:"-"`
+	// Alone asks to be looked at after everything else, and by itself: the look
+	// loads the machine and the network, and would spoil what others measure.
+	Alone bool `json:"-"`
 }
 
 // Scope is all that a judge may know besides the observations. It travels in
@@ -96,6 +111,11 @@ type Scope struct {
 	Vantages []Vantage `json:"vantages"`
 	// Buckets are the object storage to look at; their credentials are references.
 	Buckets []platform.Bucket `json:"buckets,omitempty"`
+	// Logins are how to log in to services; the passwords are references.
+	Logins platform.Logins `json:"logins,omitzero"`
+	// Canary asks to write a small entry on each directory server, to see it
+	// arrive on the others, and to remove it.
+	Canary bool `json:"canary,omitempty"`
 	// Trace asks for the path to every node, not only to those that do not answer.
 	Trace bool `json:"trace,omitempty"`
 	// Benchmark asks to measure the object storage, which moves much data.

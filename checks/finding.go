@@ -34,8 +34,24 @@ type Finding struct {
 	Needs []Ref
 	// BlockedBy is the root cause; the runner sets it.
 	BlockedBy *Ref
+	// Tolerance is how much a cluster can lose, for those who conclude from it.
+	Tolerance []Tolerance
 	At        time.Time
 	Took      time.Duration
+}
+
+// Tolerance is what a service of several nodes needs to go on.
+type Tolerance struct {
+	Service string   // "Kafka", "Kafka transactions", "PostgreSQL failover"
+	Members []string // the nodes that carry it, alive or not
+	Alive   []string // of these, the ones that were seen to work
+	Needs   int      // how many of them must live
+	// Together are sets of members of which each needs Least alive, where not
+	// just any majority will do: the replicas of a partition.
+	Together [][]string
+	Least    int
+	// Rests names services without which this one stops too.
+	Rests []string
 }
 
 // A Ref names a check on a target.

@@ -96,7 +96,10 @@ func Read(name string, r io.Reader) ([]Record, error) {
 			last.Observations = append(last.Observations, o)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, fmt.Errorf("%s: not an observations file: a line is longer than %d bytes", name, maxLine)
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(records) == 0 {

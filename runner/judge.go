@@ -27,7 +27,8 @@ func Judge(modules []checks.Module, sel Selection, scope checks.Scope, seen []ch
 			rank[c.ID] = len(rank)
 			needs[c.ID] = c.Needs
 		}
-		findings = append(findings, judgeSubject(m, sel, scope, bySubject[m.Name()])...)
+		said := judge(m, scope, bySubject[m.Name()], findings)
+		findings = append(findings, judgeSubject(m, sel, scope, bySubject[m.Name()], said)...)
 	}
 	block(findings, needs)
 	slices.SortStableFunc(findings, func(a, b checks.Finding) int {
@@ -37,11 +38,11 @@ func Judge(modules []checks.Module, sel Selection, scope checks.Scope, seen []ch
 	return findings
 }
 
-// judgeSubject is the judgement on one subject: exactly the selected checks,
+// judgeSubject completes the judgement on one subject, all: exactly the selected checks,
 // each with something to say for every vantage.
-func judgeSubject(m checks.Module, sel Selection, scope checks.Scope, seen []checks.Observation) []checks.Finding {
+func judgeSubject(m checks.Module, sel Selection, scope checks.Scope, seen []checks.Observation, all []checks.Finding) []checks.Finding {
 	said := map[string][]checks.Finding{}
-	for _, f := range judge(m, scope, seen) {
+	for _, f := range all {
 		said[f.Check] = append(said[f.Check], f)
 	}
 	var out []checks.Finding
@@ -70,8 +71,9 @@ func judgeSubject(m checks.Module, sel Selection, scope checks.Scope, seen []che
 	return out
 }
 
-// judge calls the module; a judge that panics has judged nothing.
-func judge(m checks.Module, scope checks.Scope, seen []checks.Observation) (out []checks.Finding) {
+// judge calls the module; a judge that panics has judged nothing. A module that
+// concludes stands behind those it concludes from.
+func judge(m checks.Module, scope checks.Scope, seen []checks.Observation, before []checks.Finding) (out []checks.Finding) {
 	defer func() {
 		if p := recover(); p != nil {
 			out = nil
@@ -83,6 +85,9 @@ func judge(m checks.Module, scope checks.Scope, seen []checks.Observation) (out 
 			}
 		}
 	}()
+	if c, ok := m.(checks.Concluder); ok {
+		return c.Conclude(scope, before)
+	}
 	return m.Judge(scope, seen)
 }
 

@@ -67,6 +67,7 @@ func Observe(ctx context.Context, plan Plan, host checks.Host, vantage string, o
 	inFlight := make(chan struct{}, opts.Parallel)
 	doors := map[string]*door{}
 	var wg sync.WaitGroup
+	queue := newQueue(plan)
 	for i, l := range plan.looks {
 		d := doors[l.address()]
 		if d == nil {
@@ -74,6 +75,7 @@ func Observe(ctx context.Context, plan Plan, host checks.Host, vantage string, o
 			doors[l.address()] = d
 		}
 		wg.Go(func() {
+			defer queue.enter(l)()
 			o := checks.Observation{Subject: l.module.Name(), Target: l.target, Vantage: vantage}
 			if l.address() != "" {
 				d.slots <- struct{}{}
@@ -96,6 +98,33 @@ func Observe(ctx context.Context, plan Plan, host checks.Host, vantage string, o
 	}
 	wg.Wait()
 	return append(append([]checks.Observation(nil), plan.failed...), seen...)
+}
+
+// A queue lets the looks that want to be alone wait for all others, and then
+// for each other.
+type queue struct {
+	others sync.WaitGroup
+	alone  chan struct{}
+}
+
+func newQueue(plan Plan) *queue {
+	q := &queue{alone: make(chan struct{}, 1)}
+	for _, l := range plan.looks {
+		if !l.target.Alone {
+			q.others.Add(1)
+		}
+	}
+	return q
+}
+
+// enter waits for the look's turn, and returns how to leave.
+func (q *queue) enter(l look) (leave func()) {
+	if !l.target.Alone {
+		return q.others.Done
+	}
+	q.others.Wait()
+	q.alone <- struct{}{}
+	return func() { <-q.alone }
 }
 
 // address is what the bound per host counts; empty for this machine.
@@ -126,7 +155,7 @@ func (l look) observe(ctx context.Context, host checks.Host, o checks.Observatio
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 
-	data, err := guard(ctx, func() (json.RawMessage, error) {
+	data, err := guard(ctx, max(grace, l.target.Grace), func() (json.RawMessage, error) {
 		v, err := l.module.Observe(ctx, host, l.target)
 		if v == nil {
 			return nil, err
@@ -146,8 +175,8 @@ func (l look) observe(ctx context.Context, host checks.Host, o checks.Observatio
 }
 
 // guard calls f in a goroutine of its own: a panic becomes an error, and f is
-// left behind when it ignores its context.
-func guard[T any](ctx context.Context, f func() (T, error)) (T, error) {
+// left behind when it ignores its context and the grace after it.
+func guard[T any](ctx context.Context, grace time.Duration, f func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error

@@ -105,7 +105,7 @@ func NewPlan(ctx context.Context, modules []checks.Module, sel Selection, scope 
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			var all []checks.Target
-			all, errs[i] = guard(ctx, func() ([]checks.Target, error) { return m.Targets(scope, host) })
+			all, errs[i] = guard(ctx, grace, func() ([]checks.Target, error) { return m.Targets(scope, host) })
 			for _, t := range all {
 				if slices.Contains(kinds, t.Kind) {
 					targets[i] = append(targets[i], t)

@@ -506,3 +506,72 @@ func BenchmarkBlackHole140(b *testing.B) {
 		Observe(b.Context(), plan, checks.Host{}, "n1", Options{Timeout: time.Second})
 	}
 }
+
+// What a look changed it may put back, also when its time is over.
+func TestALookThatWritesHasTimeToCleanUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := looking(2, func(ctx context.Context, _ checks.Target) (any, error) {
+			<-ctx.Done()
+			time.Sleep(10 * time.Second)
+			return "clean", ctx.Err()
+		})
+		targets, _ := m.targets()
+		targets[1].Grace = 15 * time.Second
+		m.targets = func() ([]checks.Target, error) { return targets, nil }
+		seen := run(t.Context(), m, Options{Timeout: time.Second})
+		assert.Empty(t, seen[0].Data, "without grace it is left behind")
+		assert.Equal(t, `"clean"`, string(seen[1].Data))
+		time.Sleep(time.Minute) // what was left behind ends
+	})
+}
+
+// A look that loads the machine spoils nothing that others measure.
+func TestALookThatWantsToBeAloneIs(t *testing.T) {
+	var mu sync.Mutex
+	var order []string
+	now := 0
+	m := looking(6, func(_ context.Context, target checks.Target) (any, error) {
+		mu.Lock()
+		now++
+		order = append(order, target.Name)
+		assert.False(t, target.Alone && now > 1, "%s is not alone", target.Name)
+		mu.Unlock()
+		time.Sleep(time.Millisecond)
+		mu.Lock()
+		now--
+		mu.Unlock()
+		return 1, nil
+	})
+	targets, _ := m.targets()
+	targets[0].Alone, targets[3].Alone = true, true
+	m.targets = func() ([]checks.Target, error) { return targets, nil }
+	synctest.Test(t, func(t *testing.T) { run(t.Context(), m, Options{}) })
+	assert.ElementsMatch(t, []string{"t0", "t3"}, order[4:], "%v", order)
+}
+
+// concluding is a module that judges from what the others found.
+type concluding struct {
+	fake
+	conclude func([]checks.Finding) []checks.Finding
+}
+
+func (c concluding) Conclude(_ checks.Scope, findings []checks.Finding) []checks.Finding {
+	return c.conclude(findings)
+}
+
+func TestAConcluderSeesWhatTheOthersFound(t *testing.T) {
+	o := checks.Observation{Vantage: "n1"}
+	m := looking(0, nil)
+	m.judge = func(checks.Scope, []checks.Observation) []checks.Finding {
+		return []checks.Finding{o.Fail("m.a", "x", "wrong")}
+	}
+	c := concluding{fake: fake{name: "c", checks: []checks.Check{check("c.all")}}}
+	c.fake.judge = func(checks.Scope, []checks.Observation) []checks.Finding { panic("its judge was called") }
+	c.conclude = func(before []checks.Finding) []checks.Finding {
+		return []checks.Finding{o.Warn("c.all", "", "%d findings, the first of %s", len(before), before[0].Check)}
+	}
+	got := Judge([]checks.Module{m, c}, Selection{}, scope, nil)
+	require.Len(t, got, 2)
+	assert.Equal(t, "1 findings, the first of m.a", got[1].Message)
+	assert.Equal(t, "the remedy", got[1].Remedy, "completed like any other")
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -20,34 +21,63 @@ const maxConfig = 1 << 20
 
 // config is the configuration file.
 type config struct {
-	Policy platform.Policy `yaml:"policy"`
+	Policy platform.Policy   `yaml:"policy"`
+	S3     []platform.Bucket `yaml:"s3"`
 }
 
-// readPolicy reads the policy of a configuration file over the default one. An
-// unknown key is an error that names its line.
-func readPolicy(file string) (platform.Policy, error) {
+// readConfig reads a configuration file over the defaults. An unknown key is an
+// error that names its line.
+func readConfig(file string) (config, error) {
 	c := config{Policy: platform.DefaultPolicy()}
 	if file == "" {
-		return c.Policy, nil
+		return c, nil
 	}
 	b, err := readRegular(file, maxConfig)
 	if err != nil {
-		return c.Policy, err
+		return c, err
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c.Policy, configError(file, err)
+		return c, configError(file, err)
 	}
-	return c.Policy, nil
+	return c, c.checkBuckets(file)
+}
+
+// checkBuckets refuses buckets that cannot be used, and makes the paths that
+// they name absolute: they are meant from where the configuration stands.
+func (c *config) checkBuckets(file string) error {
+	seen := map[string]bool{}
+	for i := range c.S3 {
+		b := &c.S3[i]
+		if err := b.Check(); err != nil {
+			return fmt.Errorf("%s: s3, bucket %d: %w", file, i+1, err)
+		}
+		if seen[b.String()] {
+			return fmt.Errorf("%s: s3, bucket %d: %s stands twice", file, i+1, b)
+		}
+		seen[b.String()] = true
+		for _, path := range []*string{&b.CAFile, &b.AccessKey.File, &b.SecretKey.File} {
+			if *path != "" && !filepath.IsAbs(*path) {
+				absolute, err := filepath.Abs(filepath.Join(filepath.Dir(file), *path))
+				if err != nil {
+					return err
+				}
+				*path = absolute
+			}
+		}
+	}
+	return nil
 }
 
 var (
 	yamlLine     = regexp.MustCompile(`line (\d+)`)
 	unknownField = regexp.MustCompile(`line (\d+).*?field (\S+) not found`)
+	yamlValue    = regexp.MustCompile("`[^`]*`")
 )
 
-// configError words the first of the library's errors as file:line: what.
+// configError words the first of the library's errors as file:line: what. It
+// repeats no value of the file: one may be a secret that stands in the wrong place.
 func configError(file string, err error) error {
 	text := err.Error()
 	if m := unknownField.FindStringSubmatch(text); m != nil {
@@ -57,6 +87,7 @@ func configError(file string, err error) error {
 		}
 		return fmt.Errorf("%s:%s: unknown key %q%s", file, m[1], m[2], hint)
 	}
+	text = yamlValue.ReplaceAllString(text, "a value")
 	text = strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", " ")), " ")
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("%s:%s: %s", file, m[1], text)

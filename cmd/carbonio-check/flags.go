@@ -28,6 +28,7 @@ type flags struct {
 	parallel  int
 	failOn    string
 	trace     bool
+	benchmark bool
 }
 
 // forLooking adds the flags of a verb that looks at this machine.
@@ -42,6 +43,7 @@ func (f *flags) forLooking(cmd *cobra.Command) {
 	fs.DurationVar(&f.deadline, "deadline", 0, "how long the whole run may take (default: no limit)")
 	fs.IntVarP(&f.parallel, "parallel", "j", runner.DefaultParallel, "how many looks at once")
 	fs.BoolVar(&f.trace, "trace", false, "find the path to every node, not only to those that do not answer")
+	fs.BoolVar(&f.benchmark, "benchmark", false, "measure the object storage too, which moves much data")
 	fs.StringVar(&f.root, "root", "/", "read another root file system: a mounted image at `DIR`")
 	_ = cmd.RegisterFlagCompletionFunc("phase", cobra.FixedCompletions([]string{string(checks.Preinstall), string(checks.Health)}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -51,7 +53,7 @@ func (f *flags) forScope(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringVar(&f.release, "release", "", "Carbonio `RELEASE` to judge against (default: "+platform.Newest.String()+")")
-	fs.StringVarP(&f.config, "config", "c", "", "YAML `FILE` with policy thresholds")
+	fs.StringVarP(&f.config, "config", "c", "", "YAML `FILE` with policy thresholds and buckets")
 }
 
 // forReport adds the flags of a verb that writes a report.
@@ -60,7 +62,7 @@ func (f *flags) forReport(cmd *cobra.Command) {
 	fs.SortFlags = false
 	fs.StringArrayVarP(&f.outputs, "output", "o", []string{"tty"}, "`FORMAT[=FILE]`, repeatable: tty, json, junit")
 	fs.StringVar(&f.failOn, "fail-on", "fail", "`LEVEL` that counts against the exit status: fail or warn")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(formats), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"fail", "warn"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -71,6 +73,8 @@ func (f *flags) check() error {
 		return fmt.Errorf("--fail-on %q: want fail or warn", f.failOn)
 	case f.phase != "" && f.phase != string(checks.Preinstall) && f.phase != string(checks.Health):
 		return fmt.Errorf("--phase %q: want %s or %s", f.phase, checks.Preinstall, checks.Health)
+	case f.as != "" && !platform.ValidFQDN(f.as+".example"): // a short name will do
+		return fmt.Errorf("--as %q: want the name of a node", f.as)
 	case f.timeout < 0 || f.deadline < 0:
 		return errors.New("--timeout and --deadline cannot be negative")
 	case f.parallel < 0:

@@ -93,7 +93,7 @@ func newID() string {
 }
 
 // report judges a record, writes the report, and gives the verdict as exit code.
-func (f *flags) report(record runner.Record, outputs *outputs) error {
+func (f *flags) report(record runner.Record, outputs *outputs[report.Report]) error {
 	findings := runner.Judge(modules(), record.Selection, record.Scope, record.Observations)
 	s := record.Scope
 	run := report.Run{

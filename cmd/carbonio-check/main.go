@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -90,9 +91,26 @@ func newRoot() *cobra.Command {
 	f.forLooking(root)
 	f.forReport(root)
 	root.SetFlagErrorFunc(flagError)
-	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newObserve(), newJudge(), newList(), newExplain(), newDemo(), newVersion())
+	root.AddCommand(newObserve(), newJudge(), newDiff(), newList(), newExplain(), newS3bench(), newDemo(), newVersion())
+	completion(root)
 	return root
+}
+
+// completion has cobra's own verb refuse a shell that it does not know.
+func completion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var shells []string
+		for _, c := range cmd.Commands() {
+			shells = append(shells, c.Name())
+		}
+		return fmt.Errorf("completion: want one of %s", strings.Join(shells, ", "))
+	}
 }
 
 // flagError names the nearest flag to one that does not exist.

@@ -97,6 +97,23 @@ func TestDeadlineStillWritesTheReport(t *testing.T) {
 	assert.Equal(t, 3, exitCode(cmd.Wait()))
 }
 
+// A pipe that nobody writes to does not hold judge when the user has enough.
+func TestInterruptEndsReading(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	cmd := exec.Command("carbonio-check", "judge", pipe, "-")
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns once judge has opened it to read
+	require.NoError(t, err)
+	defer w.Close()
+	defer stdin.Close()
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	assert.Equal(t, exitInterrupted, exitCode(cmd.Wait()))
+}
+
 // hanging starts carbonio-check on a root whose only time server never answers,
 // and returns once it has been asked.
 func hanging(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {

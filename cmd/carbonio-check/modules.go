@@ -8,6 +8,7 @@ import (
 	"carbonio-check/checks/inventory"
 	"carbonio-check/checks/network"
 	"carbonio-check/checks/repository"
+	"carbonio-check/checks/s3"
 	"carbonio-check/checks/storage"
 	"carbonio-check/checks/system"
 )
@@ -24,5 +25,6 @@ func modules() []checks.Module {
 		clock.Module{},
 		dns.Module{},
 		network.Module{},
+		s3.Module{},
 	}
 }

@@ -17,17 +17,20 @@ import (
 	"carbonio-check/report"
 )
 
-// formats are the renderings, by their name on the command line.
-var formats = []struct {
+// A format is a rendering of an R, by its name on the command line.
+type format[R any] struct {
 	name  string
-	write func(io.Writer, report.Report, report.Terminal) error
-}{
+	write func(io.Writer, R, report.Terminal) error
+}
+
+// formats are those of a report.
+var formats = []format[report.Report]{
 	{"tty", report.TTY},
 	{"json", func(w io.Writer, r report.Report, _ report.Terminal) error { return report.JSON(w, r) }},
 	{"junit", func(w io.Writer, r report.Report, _ report.Terminal) error { return report.JUnit(w, r) }},
 }
 
-func formatNames() []string {
+func formatNames[R any](formats []format[R]) []string {
 	names := make([]string, len(formats))
 	for i, f := range formats {
 		names[i] = f.name
@@ -35,25 +38,30 @@ func formatNames() []string {
 	return names
 }
 
-// outputs are the reports to write: each is opened before the run, so that a
+// outputs are the renderings to write: each is opened before the run, so that a
 // wrong path is told at once and not after the work is done.
-type outputs struct{ all []output }
+type outputs[R any] struct{ all []output[R] }
 
-type output struct {
-	write    func(io.Writer, report.Report, report.Terminal) error
+type output[R any] struct {
+	write    func(io.Writer, R, report.Terminal) error
 	to       io.Writer
 	terminal report.Terminal
 	file     *os.File // a temporary one; renamed to path when it is whole
 	path     string
 }
 
-// open reads the --output flags.
-func (f *flags) open(stdout io.Writer) (*outputs, error) {
-	o := &outputs{}
+// open reads the --output flags of a verb that writes a report.
+func (f *flags) open(stdout io.Writer) (*outputs[report.Report], error) {
+	return openOutputs(formats, f.outputs, stdout)
+}
+
+// openOutputs reads --output flags.
+func openOutputs[R any](formats []format[R], specs []string, stdout io.Writer) (*outputs[R], error) {
+	o := &outputs[R]{}
 	onStdout := ""
-	for _, spec := range f.outputs {
+	for _, spec := range specs {
 		name, path, toFile := strings.Cut(spec, "=")
-		one, err := newOutput(name)
+		one, err := newOutput(formats, name)
 		if err == nil && toFile {
 			err = one.create(path)
 		}
@@ -72,20 +80,20 @@ func (f *flags) open(stdout io.Writer) (*outputs, error) {
 	return o, nil
 }
 
-func newOutput(name string) (output, error) {
+func newOutput[R any](formats []format[R], name string) (output[R], error) {
 	for _, f := range formats {
 		if f.name == name {
-			return output{write: f.write, terminal: report.Terminal{Width: defaultWidth}}, nil
+			return output[R]{write: f.write, terminal: report.Terminal{Width: defaultWidth}}, nil
 		}
 	}
-	if n := platform.Nearest(name, formatNames()); n != "" {
-		return output{}, fmt.Errorf("--output %q: did you mean %s?", name, n)
+	if n := platform.Nearest(name, formatNames(formats)); n != "" {
+		return output[R]{}, fmt.Errorf("--output %q: did you mean %s?", name, n)
 	}
-	return output{}, fmt.Errorf("--output %q: want one of %s", name, strings.Join(formatNames(), ", "))
+	return output[R]{}, fmt.Errorf("--output %q: want one of %s", name, strings.Join(formatNames(formats), ", "))
 }
 
 // create opens a temporary file beside path, readable by its owner alone.
-func (o *output) create(path string) error {
+func (o *output[R]) create(path string) error {
 	if path == "" {
 		return errors.New("--output: a file name is missing after =")
 	}
@@ -97,9 +105,9 @@ func (o *output) create(path string) error {
 	return nil
 }
 
-// write writes every report. One that cannot be written does not keep the
+// write writes every rendering. One that cannot be written does not keep the
 // others from being.
-func (o *outputs) write(r report.Report) error {
+func (o *outputs[R]) write(r R) error {
 	var errs []error
 	for i := range o.all {
 		if err := o.all[i].finish(r); err != nil {
@@ -109,7 +117,7 @@ func (o *outputs) write(r report.Report) error {
 	return errors.Join(errs...)
 }
 
-func (o *output) finish(r report.Report) error {
+func (o *output[R]) finish(r R) error {
 	w := bufio.NewWriter(o.to)
 	err := cmp.Or(o.write(w, r, o.terminal), w.Flush())
 	if o.file == nil {
@@ -126,7 +134,7 @@ func (o *output) finish(r report.Report) error {
 }
 
 // discard removes what was opened and not finished.
-func (o *outputs) discard() {
+func (o *outputs[R]) discard() {
 	for _, one := range o.all {
 		if one.file != nil {
 			_ = one.file.Close()

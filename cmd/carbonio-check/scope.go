@@ -24,7 +24,7 @@ func (f *flags) scope(ctx context.Context, sel runner.Selection) (checks.Scope, 
 	if err != nil {
 		return checks.Scope{}, host, err
 	}
-	policy, err := readPolicy(f.config)
+	conf, err := readConfig(f.config)
 	if err != nil {
 		return checks.Scope{}, host, err
 	}
@@ -47,7 +47,8 @@ func (f *flags) scope(ctx context.Context, sel runner.Selection) (checks.Scope, 
 	}
 	os, _ := machine.ReadOS(host) // its absence is a finding of system.os
 	return checks.Scope{
-		Topology: topology, Release: release, Policy: policy, Trace: f.trace,
+		Topology: topology, Release: release, Policy: conf.Policy,
+		Buckets: conf.S3, Trace: f.trace, Benchmark: f.benchmark,
 		Vantages: []checks.Vantage{{Node: self, Phase: f.phaseOr(len(installed) > 0), OS: os}},
 	}, host, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,7 @@ always give the same report.`,
 				return err
 			}
 			defer outputs.discard()
-			record, err := f.read(cmd.InOrStdin(), files)
+			record, err := f.readOrEnd(cmd.Context(), cmd.InOrStdin(), files)
 			if err != nil {
 				return err
 			}
@@ -74,6 +75,22 @@ always give the same report.`,
 	f.forScope(cmd)
 	f.forReport(cmd)
 	return cmd
+}
+
+// readOrEnd reads until the user has enough: a pipe that nobody writes to would
+// hold the program for ever.
+func (f *flags) readOrEnd(ctx context.Context, stdin io.Reader, files []string) (record runner.Record, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		record, err = f.read(stdin, files)
+	}()
+	select {
+	case <-done:
+		return record, err
+	case <-ctx.Done():
+		return runner.Record{}, exit(exitInterrupted)
+	}
 }
 
 // read reads observations, and what today's flags say of how to judge them.
@@ -91,9 +108,11 @@ func (f *flags) read(stdin io.Reader, files []string) (runner.Record, error) {
 		return record, err
 	}
 	if f.config != "" {
-		if record.Scope.Policy, err = readPolicy(f.config); err != nil {
+		conf, err := readConfig(f.config)
+		if err != nil {
 			return record, err
 		}
+		record.Scope.Policy = conf.Policy
 	}
 	record.Scope.Release, err = f.releaseOr(record.Scope.Release)
 	return record, err

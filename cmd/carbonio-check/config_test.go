@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"carbonio-check/platform"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "carbonio-check.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+func TestConfigBuckets(t *testing.T) {
+	file := writeConfig(t, `
+s3:
+  - endpoint: https://s3.example.com:9000
+    bucket: carbonio-ha
+    region: eu-south-1
+    path_style: true
+    ca_file: ca.pem
+    access_key: {env: S3_ACCESS_KEY}
+    secret_key: {file: /root/s3.key}
+  - endpoint: http://10.0.0.7:9000
+    bucket: carbonio-backup
+    access_key: {env: S3_ACCESS_KEY}
+    secret_key: {file: keys/s3}
+`)
+	c, err := readConfig(file)
+	require.NoError(t, err)
+	access := platform.SecretRef{Env: "S3_ACCESS_KEY"}
+	require.Equal(t, []platform.Bucket{
+		{
+			Endpoint: "https://s3.example.com:9000", Bucket: "carbonio-ha", Region: "eu-south-1", PathStyle: true,
+			CAFile: filepath.Join(filepath.Dir(file), "ca.pem"), AccessKey: access, SecretKey: platform.SecretRef{File: "/root/s3.key"},
+		},
+		{
+			Endpoint: "http://10.0.0.7:9000", Bucket: "carbonio-backup",
+			AccessKey: access, SecretKey: platform.SecretRef{File: filepath.Join(filepath.Dir(file), "keys/s3")},
+		},
+	}, c.S3)
+	require.Equal(t, platform.DefaultPolicy(), c.Policy)
+}
+
+// What is wrong is named with its place, and nothing that may be a secret is repeated.
+func TestConfigErrors(t *testing.T) {
+	const keys = "\n    access_key: {env: A}\n    secret_key: {env: B}\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"unknown key": {
+			"s3:\n  - endpoint: https://s3.example.com\n    bukcet: x" + keys,
+			`carbonio-check.yaml:3: unknown key "bukcet": did you mean bucket?`,
+		},
+		"a secret instead of a reference": {
+			"s3:\n  - endpoint: https://s3.example.com\n    bucket: x\n    access_key: {env: A}\n    secret_key: hunter2\n",
+			"carbonio-check.yaml:5: ",
+		},
+		"a short secret instead of a reference": {
+			"s3:\n  - endpoint: https://s3.example.com\n    bucket: x\n    access_key: [hunter2]\n    secret_key: 'hun`ter2'\n",
+			"carbonio-check.yaml:4: ",
+		},
+		"a secret beside a reference": {
+			"s3:\n  - endpoint: https://s3.example.com\n    bucket: x\n    access_key: {env: A}\n    secret_key: {value: hunter2}\n",
+			`carbonio-check.yaml:5: unknown key "value"`,
+		},
+		"an URL instead of a bucket": {"s3:\n  - http://minio:hunter2@10.0.0.7:9000\n", "carbonio-check.yaml:2: "},
+		"credentials in the endpoint": {
+			"s3:\n  - endpoint: http://minio:hunter2@10.0.0.7:9000\n    bucket: x" + keys,
+			"carbonio-check.yaml: s3, bucket 1: endpoint holds credentials",
+		},
+		"the same bucket twice": {
+			"s3:\n  - endpoint: http://10.0.0.7:9000\n    bucket: x" + keys + "  - endpoint: http://10.0.0.7:9000/\n    bucket: x" + keys,
+			"carbonio-check.yaml: s3, bucket 2: x at 10.0.0.7:9000 stands twice",
+		},
+		"no keys": {"s3:\n  - endpoint: http://10.0.0.7:9000\n    bucket: x\n", "s3, bucket 1: access_key: want one of env"},
+	} {
+		_, err := readConfig(writeConfig(t, c.text))
+		require.ErrorContains(t, err, c.want, name)
+		require.NotRegexp(t, "hun.?ter2", err.Error(), name)
+	}
+}
