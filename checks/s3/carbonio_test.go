@@ -63,9 +63,9 @@ func TestParseBuckets(t *testing.T) {
 			[]known{{UUID: uuid, Name: "hsm"}},
 			nil,
 		},
-		"words before":         {"Loading…\n" + `{"response":[{"uuid":"` + uuid + `","bucketName":"hsm"}]}`, []known{{UUID: uuid, Name: "hsm"}}, nil},
-		"none":                 {`{"response":{"buckets":[]},"ok":true}`, nil, nil},
-		"nothing":              {"", nil, nil},
+		"words before":                  {"Loading…\n" + `{"response":[{"uuid":"` + uuid + `","bucketName":"hsm"}]}`, []known{{UUID: uuid, Name: "hsm"}}, nil},
+		"none":                          {`{"response":{"buckets":[]},"ok":true}`, nil, nil},
+		"nothing":                       {"", nil, nil},
 		"a command for a UUID, in JSON": {`{"response":[{"uuid":"$(reboot)","bucketName":"hsm"}]}`, nil, nil},
 		"a command for a UUID":          {"bucketName hsm\nuuid $(reboot)\n", nil, nil},
 	} {

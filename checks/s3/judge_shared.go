@@ -141,7 +141,7 @@ func (g guest) apart(other guest) string {
 	switch l := g.likeness(other); {
 	case l == different:
 		return "see different objects"
-	case l != same && g.overlap(other) >= together:
+	case l != same && g.Failed == nil && other.Failed == nil && g.overlap(other) >= together:
 		return "wrote at the same time, and neither saw the other's object"
 	}
 	return ""

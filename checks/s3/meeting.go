@@ -93,8 +93,7 @@ func observeShared(ctx context.Context, host checks.Host, target checks.Target) 
 	if err := v.sample(ctx); err != nil {
 		v.fail(stepList, err)
 	} else if writable {
-		v.meet(ctx)
-		v.meeting.Left, _ = v.room.Clean(ctx)
+		v.cleaned(ctx, &v.meeting.Left, v.meet)
 	}
 	return v.meeting, ctx.Err()
 }
@@ -189,22 +188,35 @@ func noteOf(key string) string {
 }
 
 // collect reads the notes of the other mailstores that it has not read yet.
+// What fails is kept until it succeeds: who cannot look proves nothing.
 func (v *visit) collect(ctx context.Context, seen map[string]bool) {
 	objects, err := v.store.List(ctx, store.Root, maxNotes)
+	if ctx.Err() != nil {
+		return // our own time is over
+	}
+	v.Failed = nil
 	if err != nil {
-		return // the next time, perhaps; silence is not taken for absence
+		v.fail(stepList, err)
 	}
 	for _, o := range objects {
-		node := noteOf(o.Key)
-		mine := v.Own != nil && o.Key == v.Own.Key
-		if mine || seen[o.Key] || !slices.ContainsFunc(v.peers, func(p string) bool { return strings.EqualFold(p, node) }) {
+		if seen[o.Key] || !v.ofPeer(o.Key) {
 			continue
 		}
-		if text, err := v.text(ctx, o.Key); err == nil {
+		text, err := v.text(ctx, o.Key)
+		switch {
+		case err == nil:
 			seen[o.Key] = true
 			v.Read = append(v.Read, note{o.Key, hash(text)})
+		case ctx.Err() == nil && !missing(err):
+			v.fail(stepGet, err)
 		}
 	}
+}
+
+// ofPeer says whether a key is the note of another mailstore.
+func (v *visit) ofPeer(key string) bool {
+	node := noteOf(key)
+	return slices.ContainsFunc(v.peers, func(p string) bool { return strings.EqualFold(p, node) })
 }
 
 func (v *visit) text(ctx context.Context, key string) (string, error) {

@@ -119,11 +119,16 @@ func observeBucket(ctx context.Context, host checks.Host, b platform.Bucket) (an
 	defer s.Close()
 	w := &walk{store: s, room: s.Namespace(store.NewRunID())}
 	if w.enter(ctx) {
-		w.write(ctx)
-		w.Left, _ = w.room.Clean(ctx)
+		w.cleaned(ctx, &w.Left, w.write)
 	}
 	w.Payload = s.Payload()
 	return w.round, ctx.Err()
+}
+
+// cleaned removes what f wrote, whatever becomes of f, and notes what is left.
+func (w *walk) cleaned(ctx context.Context, left *[]string, f func(context.Context)) {
+	defer func() { *left, _ = w.room.Clean(ctx) }()
+	f(ctx)
 }
 
 // enter reads without writing, and says whether something may be written.

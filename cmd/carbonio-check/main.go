@@ -54,7 +54,8 @@ func run(args []string) int {
 
 const rootLong = `carbonio-check tells whether a Carbonio node, and the whole platform, is fit:
 what is wrong, why it matters, and the command that puts it right.
-It changes nothing.`
+It changes nothing; in a bucket that you name it writes objects of its own, and
+removes them again.`
 
 const rootExample = `  carbonio-check all                        every subject, on this node
   carbonio-check all -i inventory           … knowing the whole platform
