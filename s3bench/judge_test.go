@@ -103,6 +103,7 @@ func TestSettled(t *testing.T) {
 	assert.False(t, settled(rates(20, func(i int) float64 { return 100 + float64(i)*5 })), "still growing")
 	assert.False(t, settled(rates(20, func(i int) float64 { return 100 + 60*float64(i%2) })), "jumps")
 	assert.False(t, settled(rates(20, func(i int) float64 { return 100 + 20*float64(i/10) })), "a step in the middle")
+	assert.False(t, settled(rates(400, func(i int) float64 { return 100 + float64(i)/10 })), "growing slowly, for long")
 	assert.False(t, settled(make([]float64, 20)), "nothing moves")
 	assert.True(t, settled(append(rates(20, even), 0, 500)), "outliers move no median")
 }
@@ -151,6 +152,11 @@ func TestCompare(t *testing.T) {
 	assert.True(t, second.Real && second.Better, second)
 	assert.Equal(t, "old", changes["GET 2 MiB, 6 threads"].Only)
 	assert.Equal(t, "new", changes["GET 2 MiB, 8 threads"].Only)
+	wide, narrow := interval{100, 70, 130}, interval{100, 99.9, 100.1}
+	assert.False(t, change("", "", wide, interval{125, 95, 155}, false).Real, "far apart, but neither is certain")
+	assert.False(t, change("", "", narrow, interval{103, 102.9, 103.1}, false).Real, "certain, but no two runs are alike")
+	assert.False(t, change("", "", interval{100, 100, 100}, interval{200, 200, 200}, false).Real, "a single window")
+	assert.True(t, change("", "", narrow, interval{110, 109, 111}, false).Real)
 	for _, c := range Compare(older, older) {
 		assert.False(t, c.Real, c)
 	}

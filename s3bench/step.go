@@ -164,7 +164,7 @@ func (m *measuring) work(ctx context.Context, i int, w *worker) {
 		one, cancel := context.WithTimeout(ctx, requestTime)
 		s := m.load.do(one, w)
 		cancel()
-		if s.spent {
+		if s.spent || s.err != nil && ctx.Err() != nil { // given up by us, not failed
 			m.busy[i].Store(0)
 			break
 		}

@@ -100,6 +100,9 @@ func TestNamespaceLeavesNothing(t *testing.T) {
 			assert.ElementsMatch(t, foreign, server.Keys())
 			assert.Len(t, server.Versions(), len(foreign))
 			unhurt(t, server, n.Prefix())
+			if found, err := store.Leftovers(ctx, s); err == nil {
+				assert.Empty(t, found, "no open upload either")
+			}
 			before := len(server.Mutations())
 			_, err = n.Clean(ctx)
 			assert.NoError(t, err)
@@ -110,26 +113,17 @@ func TestNamespaceLeavesNothing(t *testing.T) {
 
 func TestNamespaceNamesWhatItLeaves(t *testing.T) {
 	for name, o := range map[string]fakes3.Options{
-		"delete denied":               {Deny: deny("s3:DeleteObject", "s3:DeleteObjectVersion")},
-		"deletes accepted, not done":  {StaleDelete: true},
-		"version delete denied":       {Versioning: true, Deny: deny("s3:DeleteObjectVersion")},
-		"object lock":                 {ObjectLock: true},
-		"server gone while it cleans": {Intercept: loses(http.MethodDelete)},
+		"delete denied":              {Deny: deny("s3:DeleteObject", "s3:DeleteObjectVersion")},
+		"deletes accepted, not done": {StaleDelete: true},
+		"version delete denied":      {Versioning: true, Deny: deny("s3:DeleteObjectVersion")},
+		"object lock":                {ObjectLock: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			server, s := start(t, o)
 			n := s.Namespace(runID)
 			_, err := n.Put(t.Context(), "a", strings.NewReader("hello"), 5)
-			if err != nil {
-				t.Skip("the server takes no object: ", err)
-			}
+			require.NoError(t, err)
 			left, err := n.Clean(t.Context())
-			if strings.Contains(name, "gone") {
-				// The connection broke after the object was deleted: nothing is left.
-				assert.Empty(t, left)
-				return
-			}
 			assert.Error(t, err)
 			require.NotEmpty(t, left)
 			assert.Contains(t, left[0], n.Key("a"))
@@ -307,10 +301,7 @@ func deny(actions ...string) func(string) bool {
 	}
 }
 
-// loses lets the server do what a request asks, and breaks the connection
-// before the answer. It can do so for half of the requests: those that the fake
-// would answer are not known here, so the first of a method is lost before it is
-// done, as a server that dies would.
+// loses breaks the connection on the first request of a method.
 func loses(method string) func(http.ResponseWriter, *http.Request) bool {
 	lost := false
 	return func(_ http.ResponseWriter, r *http.Request) bool {
