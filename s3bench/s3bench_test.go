@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"runtime/metrics"
@@ -103,7 +102,7 @@ func TestCannotHurt(t *testing.T) {
 		"object lock that cannot be read":   {refused: true, left: true, server: fakes3.Options{ObjectLock: true, Deny: only("s3:GetBucketObjectLockConfiguration")}},
 		"full":                              {stopped: "the bucket is full", server: fakes3.Options{Capacity: 1 << 20}},
 		"full from the beginning":           {refused: true, server: fakes3.Options{Full: true}},
-		"throttle storm":                    {server: fakes3.Options{Throttle: func(int) bool { return rand.IntN(2) == 0 }}},
+		"throttle storm":                    {server: fakes3.Options{Throttle: func(n int) bool { return n%5 == 0 }}},
 		"listings denied":                   {refused: true, server: fakes3.Options{Deny: only("s3:ListBucket")}},
 		"versions cannot be listed":         {server: fakes3.Options{Deny: only("s3:ListBucketVersions")}},
 		"versioned, versions are not shown": {server: fakes3.Options{Versioning: true, Deny: only("s3:ListBucketVersions")}},
