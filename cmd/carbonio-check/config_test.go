@@ -103,7 +103,7 @@ logins:
 		"logins: {postgres: {password: {env: A}}}":                    "logins, postgres: user is missing",
 		"logins: {directory: {user: cn=x}}":                           "logins, directory, password: want one of env",
 		"logins: {directory: {user: x, password: {env: A, file: b}}}": "logins, directory, password: want one of env",
-		"logins: {mesh_tokne: {env: A}}":                              `unknown key "mesh_tokne": did you mean mesh_token?`,
+		"logins: {mesh: {env: A}}":                                    `unknown key "mesh": did you mean mesh_token?`,
 	} {
 		_, err := readConfig(writeConfig(t, text))
 		require.ErrorContains(t, err, want)
