@@ -23,6 +23,7 @@ const maxConfig = 1 << 20
 type config struct {
 	Policy platform.Policy   `yaml:"policy"`
 	S3     []platform.Bucket `yaml:"s3"`
+	Logins platform.Logins   `yaml:"logins"`
 }
 
 // readConfig reads a configuration file over the defaults. An unknown key is an
@@ -41,11 +42,10 @@ func readConfig(file string) (config, error) {
 	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return c, configError(file, err)
 	}
-	return c, c.checkBuckets(file)
+	return c, errors.Join(c.checkBuckets(file), c.checkLogins(file))
 }
 
-// checkBuckets refuses buckets that cannot be used, and makes the paths that
-// they name absolute: they are meant from where the configuration stands.
+// checkBuckets refuses buckets that cannot be used.
 func (c *config) checkBuckets(file string) error {
 	seen := map[string]bool{}
 	for i := range c.S3 {
@@ -57,15 +57,46 @@ func (c *config) checkBuckets(file string) error {
 			return fmt.Errorf("%s: s3, bucket %d: %s stands twice", file, i+1, b)
 		}
 		seen[b.String()] = true
-		for _, path := range []*string{&b.CAFile, &b.AccessKey.File, &b.SecretKey.File} {
-			if *path != "" && !filepath.IsAbs(*path) {
-				absolute, err := filepath.Abs(filepath.Join(filepath.Dir(file), *path))
-				if err != nil {
-					return err
-				}
-				*path = absolute
-			}
+		if err := absolute(file, &b.CAFile, &b.AccessKey.File, &b.SecretKey.File); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkLogins refuses a login of which half is missing.
+func (c *config) checkLogins(file string) error {
+	l := &c.Logins
+	for name, login := range map[string]*platform.Login{"postgres": &l.Postgres, "directory": &l.Directory} {
+		if *login == (platform.Login{}) {
+			continue
+		}
+		if login.User == "" {
+			return fmt.Errorf("%s: logins, %s: user is missing", file, name)
+		}
+		if err := login.Password.Check(); err != nil {
+			return fmt.Errorf("%s: logins, %s, password: %w", file, name, err)
+		}
+	}
+	if l.Mesh != (platform.SecretRef{}) {
+		if err := l.Mesh.Check(); err != nil {
+			return fmt.Errorf("%s: logins, mesh_token: %w", file, err)
+		}
+	}
+	return absolute(file, &l.Postgres.Password.File, &l.Directory.Password.File, &l.Mesh.File)
+}
+
+// absolute makes paths that a file names mean what they say from where it stands.
+func absolute(file string, paths ...*string) error {
+	for _, path := range paths {
+		if *path == "" || filepath.IsAbs(*path) {
+			continue
+		}
+		full, err := filepath.Abs(filepath.Join(filepath.Dir(file), *path))
+		if err != nil {
+			return err
+		}
+		*path = full
 	}
 	return nil
 }

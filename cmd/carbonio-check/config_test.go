@@ -84,3 +84,28 @@ func TestConfigErrors(t *testing.T) {
 		require.NotRegexp(t, "hun.?ter2", err.Error(), name)
 	}
 }
+
+func TestConfigLogins(t *testing.T) {
+	file := writeConfig(t, `
+logins:
+  postgres:
+    user: carbonio_adm
+    password: {file: keys/postgres}
+  mesh_token: {env: CONSUL_TOKEN}
+`)
+	c, err := readConfig(file)
+	require.NoError(t, err)
+	require.Equal(t, platform.Logins{
+		Postgres: platform.Login{User: "carbonio_adm", Password: platform.SecretRef{File: filepath.Join(filepath.Dir(file), "keys/postgres")}},
+		Mesh:     platform.SecretRef{Env: "CONSUL_TOKEN"},
+	}, c.Logins)
+	for text, want := range map[string]string{
+		"logins: {postgres: {password: {env: A}}}":                    "logins, postgres: user is missing",
+		"logins: {directory: {user: cn=x}}":                           "logins, directory, password: want one of env",
+		"logins: {directory: {user: x, password: {env: A, file: b}}}": "logins, directory, password: want one of env",
+		"logins: {mesh_tokne: {env: A}}":                              `unknown key "mesh_tokne": did you mean mesh_token?`,
+	} {
+		_, err := readConfig(writeConfig(t, text))
+		require.ErrorContains(t, err, want)
+	}
+}

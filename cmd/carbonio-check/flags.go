@@ -29,6 +29,7 @@ type flags struct {
 	failOn    string
 	trace     bool
 	benchmark bool
+	canary    bool
 }
 
 // forLooking adds the flags of a verb that looks at this machine.
@@ -44,6 +45,7 @@ func (f *flags) forLooking(cmd *cobra.Command) {
 	fs.IntVarP(&f.parallel, "parallel", "j", runner.DefaultParallel, "how many looks at once")
 	fs.BoolVar(&f.trace, "trace", false, "find the path to every node, not only to those that do not answer")
 	fs.BoolVar(&f.benchmark, "benchmark", false, "measure the object storage too, which moves much data")
+	fs.BoolVar(&f.canary, "canary", false, "write a small entry on each directory server, see it arrive, remove it")
 	fs.StringVar(&f.root, "root", "/", "read another root file system: a mounted image at `DIR`")
 	_ = cmd.RegisterFlagCompletionFunc("phase", cobra.FixedCompletions([]string{string(checks.Preinstall), string(checks.Health)}, cobra.ShellCompDirectiveNoFileComp))
 }

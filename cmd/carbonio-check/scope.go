@@ -49,6 +49,7 @@ func (f *flags) scope(ctx context.Context, sel runner.Selection) (checks.Scope, 
 	return checks.Scope{
 		Topology: topology, Release: release, Policy: conf.Policy,
 		Buckets: conf.S3, Trace: f.trace, Benchmark: f.benchmark,
+		Logins: conf.Logins, Canary: f.canary,
 		Vantages: []checks.Vantage{{Node: self, Phase: f.phaseOr(len(installed) > 0), OS: os}},
 	}, host, nil
 }
