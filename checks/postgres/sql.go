@@ -1,0 +1,167 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"carbonio-check/checks"
+	"carbonio-check/platform"
+)
+
+// A server is what PostgreSQL says itself.
+type server struct {
+	Version   int        `json:"version"` // 160004
+	Recovery  bool       `json:"recovery"`
+	Databases []database `json:"databases"`
+}
+
+type database struct {
+	Name  string `json:"name"`
+	Owner string `json:"owner"`
+}
+
+// question is all that is asked, in one round trip.
+const question = `SELECT current_setting('server_version_num'), pg_is_in_recovery();
+SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate ORDER BY datname`
+
+const (
+	// everywhere is a database that every server has.
+	everywhere = "postgres"
+	// methods are the ways to log in that do not hand the password to whoever
+	// listens there: everything but "password", which sends it in the clear.
+	methods = "none,md5,scram-sha-256"
+)
+
+// observeSQL logs in to PostgreSQL of one node.
+func observeSQL(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
+	if t.Address == "" {
+		return nil, errNoAddress
+	}
+	password, err := host.Secret(platform.SecretRef{Env: t.Args[argEnv], File: t.Args[argFile]})
+	if err != nil {
+		return nil, fmt.Errorf("password: %w", err)
+	}
+	ctx, cancel := early(ctx)
+	defer cancel()
+	conf, err := login(ctx, host.Network, t.Address, t.Args[argUser], password)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := connect(ctx, conf)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { cancel(); <-conn.CleanupDone() }() // after an error it would take its time
+	defer conn.Close(ctx)
+	results, err := conn.Exec(ctx, question).ReadAll()
+	if err != nil {
+		return nil, cmp.Or(ctx.Err(), err)
+	}
+	return read(results)
+}
+
+// connect tries with encryption, and without where the server has none.
+func connect(ctx context.Context, conf *pgconn.Config) (*pgconn.PgConn, error) {
+	conn, err := pgconn.ConnectConfig(ctx, conf)
+	var said *pgconn.PgError
+	var dial *dialError
+	if err != nil && !errors.As(err, &said) && !errors.As(err, &dial) && ctx.Err() == nil {
+		conf.TLSConfig = nil
+		conn, err = pgconn.ConnectConfig(ctx, conf)
+	}
+	switch {
+	case err == nil:
+		return conn, nil
+	case errors.As(err, &said):
+		return nil, said
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, errors.Unwrap(err) // without the user's name
+}
+
+// login is a configuration that nothing but its arguments decides: not the
+// environment, not the files of the user.
+func login(ctx context.Context, network checks.Network, address, user, password string) (*pgconn.Config, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := pgconn.ParseConfig("host=localhost user=x password=x dbname=x sslmode=disable connect_timeout=0 target_session_attrs=any")
+	if err != nil {
+		return nil, errors.New("the PG… variables of the environment cannot be used")
+	}
+	conf.Host, conf.Port, conf.User, conf.Password, conf.Database = host, uint16(number), user, password, everywhere
+	// Encrypted where the server can, as libpq does; Carbonio's has no certificate
+	// that could be verified.
+	conf.TLSConfig, conf.Fallbacks = &tls.Config{InsecureSkipVerify: true}, nil //nolint:gosec // see above
+	conf.RuntimeParams = map[string]string{"application_name": "carbonio-check"}
+	conf.RequireAuth = methods
+	conf.MaxProtocolMessageBodyLen = maxHead
+	conf.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+	conf.DialFunc = func(_ context.Context, protocol, address string) (net.Conn, error) {
+		conn, err := network.Dial(ctx, protocol, address)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		return newBounded(ctx, conn), nil
+	}
+	return conf, nil
+}
+
+// A bounded connection ends with its context, and after maxBody bytes: pgconn
+// keeps every row it gets, and may go on in the background when it has failed.
+type bounded struct {
+	net.Conn
+	left int
+	stop func() bool
+}
+
+func newBounded(ctx context.Context, conn net.Conn) *bounded {
+	return &bounded{conn, maxBody, context.AfterFunc(ctx, func() { conn.Close() })}
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("answer larger than %d bytes", maxBody)
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+func (b *bounded) Close() error {
+	b.stop()
+	return b.Conn.Close()
+}
+
+// read takes the results apart, and believes none of their shape.
+func read(results []*pgconn.Result) (any, error) {
+	strange := errors.New("not the answer of PostgreSQL to what was asked")
+	if len(results) != 2 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 2 {
+		return nil, strange
+	}
+	version, err := strconv.Atoi(string(results[0].Rows[0][0]))
+	if err != nil {
+		return nil, strange
+	}
+	s := server{Version: version, Recovery: string(results[0].Rows[0][1]) == "t"}
+	for _, row := range results[1].Rows {
+		if len(row) != 2 {
+			return nil, strange
+		}
+		s.Databases = append(s.Databases, database{string(row[0]), string(row[1])})
+	}
+	return s, nil
+}
