@@ -1,160 +1,178 @@
 package s3bench
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
-	"html/template"
+	"html"
 	"io"
-	"slices"
 	"time"
 )
 
-//go:embed page.html
-var pageHTML string
+//go:embed page.css
+var styles string
 
-var htmlPage = template.Must(template.New("page").Funcs(template.FuncMap{
-	"number": number, "size": Size, "spread": spread, "columns": func(l *Latency) []float64 { return l.columns() },
-	"seconds": func(s Seconds) string { return fmt.Sprintf("%.0f", time.Duration(s).Seconds()) },
-}).Parse(pageHTML))
+// A document is a page of HTML in the making.
+type document struct{ bytes.Buffer }
+
+// put writes markup into which values go: of a text nothing but the text shows,
+// in an element and between quotes. (html/template would do as well; with it in
+// the program the linker must keep every method of every type: 6 MB.)
+func (d *document) put(markup string, values ...any) {
+	for i, v := range values {
+		if text, ok := v.(string); ok {
+			values[i] = html.EscapeString(text)
+		}
+	}
+	fmt.Fprintf(d, markup, values...)
+}
 
 // HTML writes a page of its own: no script, and nothing from elsewhere.
 func HTML(w io.Writer, r Result) error {
-	type group struct {
-		Title   string
-		Steps   []Step
-		Charts  []chart
-		Remarks []string
-	}
-	data := struct {
-		Result
-		Columns []string
-		Groups  []group
-	}{Result: r, Columns: columnNames}
+	d := &document{}
+	d.begin(r)
+	d.verdict(r)
 	for _, g := range groups(r.Steps) {
-		data.Groups = append(data.Groups, group{g[0].title(), g, charts(g), remarks(g)})
-	}
-	return htmlPage.Execute(w, data)
-}
-
-// A chart is drawn in a box of chartWidth × chartHeight.
-type chart struct {
-	Title string
-	Ticks []tickMark // of the vertical axis
-	Marks []tickMark // of the horizontal one: the threads
-	Lines []chartLine
-	Bars  []errorBar
-}
-
-type tickMark struct {
-	At    float64
-	Label string
-}
-
-type chartLine struct {
-	Name   string
-	Class  int
-	Points []point
-	Path   string // of an SVG polyline
-}
-
-type point struct {
-	X, Y  float64
-	Label string
-}
-
-type errorBar struct{ X, Top, Bottom float64 }
-
-const (
-	chartWidth  = 360.0
-	chartHeight = 200.0
-	chartLeft   = 52.0
-	chartBottom = 170.0
-	chartTop    = 14.0
-	chartRight  = 346.0
-)
-
-// charts are the rate and the times of a group, by threads.
-func charts(g []Step) []chart {
-	out := []chart{rateChart(g)}
-	for _, b := range []block{
-		{"Time to first byte, ms", func(s Step) *Latency { return s.TTFB }},
-		{"Time to last byte, ms", func(s Step) *Latency { return s.TTLB }},
-	} {
-		if !slices.ContainsFunc(g, func(s Step) bool { return b.of(s) == nil }) {
-			out = append(out, timeChart(g, b))
+		d.put("<h2>%s</h2>\n<div class=\"charts\">\n", g[0].title())
+		for _, c := range charts(g) {
+			d.chart(c)
+		}
+		d.put("</div>\n")
+		d.table(g)
+		for _, remark := range remarks(g) {
+			d.put("<p class=\"soft\">%s</p>\n", remark)
 		}
 	}
-	return out
+	d.put("</body>\n</html>\n")
+	_, err := w.Write(d.Bytes())
+	return err
 }
 
-func rateChart(g []Step) chart {
-	top := 0.0
+func (d *document) begin(r Result) {
+	d.put(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
+<title>S3 benchmark: %s from %s</title>
+<style>
+`, r.Bucket, r.Node)
+	d.WriteString(styles)
+	d.put(`</style>
+</head>
+<body>
+<h1>S3 benchmark: %s</h1>
+<p>Bucket <b>%s</b> at %s`, r.Config.Workload, r.Bucket, r.Endpoint)
+	if r.Node != "" {
+		d.put(", from <b>%s</b>", r.Node)
+	}
+	d.put(`</p>
+<p class="soft">%s, %.0f s, %s written, payload %s; carbonio-check %s, run %s. MB = 1 000 000 bytes.</p>
+`, r.Started.Format("2006-01-02 15:04:05 MST"), time.Duration(r.Took).Seconds(), Size(r.Written), r.Payload, r.Tool, r.ID)
+}
+
+// verdict writes what there is to say of the run as a whole.
+func (d *document) verdict(r Result) {
+	interrupted := ""
+	if r.Interrupted {
+		interrupted = " (interrupted)"
+	}
+	d.put("<p class=\"verdict %s\">%s%s</p>\n", mood(r.Verdict), r.Verdict, interrupted)
+	if len(r.Verdicts) > 0 {
+		d.put("<ul>\n")
+		for _, v := range r.Verdicts {
+			d.put("<li><b class=\"%s\">%s: %s</b> – %s; want %s</li>\n", mood(v.Verdict), v.Name, v.Verdict, v.Message, v.Want)
+		}
+		d.put("</ul>\n")
+	}
+	if r.Stopped != "" {
+		d.put("<p class=\"bad\">Stopped early: %s</p>\n", r.Stopped)
+	}
+	for _, note := range r.Notes {
+		d.put("<p class=\"soft\">Note: %s</p>\n", note)
+	}
+	if len(r.Left) > 0 {
+		d.put("<h2 class=\"bad\">Left in the bucket</h2>\n<ul>\n")
+		for _, key := range r.Left {
+			d.put("<li><code>%s</code></li>\n", key)
+		}
+		d.put("</ul>\n")
+	}
+}
+
+// mood is the colour of a verdict.
+func mood(verdict string) string {
+	switch verdict {
+	case OK:
+		return "ok"
+	case Unjudged:
+		return ""
+	}
+	return "bad"
+}
+
+func (d *document) chart(c chart) {
+	d.put("<figure><figcaption>%s</figcaption>\n<svg viewBox=\"0 0 %v %v\" role=\"img\" aria-label=\"%[1]s by threads\">\n", c.Title, chartWidth, chartHeight)
+	for _, t := range c.Ticks {
+		d.put("<line class=\"grid\" x1=\"%v\" x2=\"%v\" y1=\"%.1f\" y2=\"%.1[3]f\"/><text x=\"%v\" y=\"%.1[3]f\" dy=\"4\" text-anchor=\"end\">%[5]s</text>\n",
+			chartLeft, chartRight, t.At, chartLeft-6, t.Label)
+	}
+	for _, m := range c.Marks {
+		d.put("<text x=\"%.1f\" y=\"%v\" text-anchor=\"middle\">%s</text>\n", m.At, chartBottom+17, m.Label)
+	}
+	for _, b := range c.Bars {
+		d.put("<line class=\"bar\" x1=\"%.1f\" x2=\"%.1[1]f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", b.X, b.Top, b.Bottom)
+	}
+	for _, l := range c.Lines {
+		d.put("<polyline class=\"l%d\" points=\"%s\"/>\n", l.Class, l.Path)
+		for _, p := range l.Points {
+			d.put("<circle class=\"d%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>%s</title></circle>\n", l.Class, p.X, p.Y, p.Label)
+		}
+	}
+	d.put("<text x=\"%v\" y=\"199\" text-anchor=\"end\">threads</text>\n</svg>\n<p class=\"k\">", chartRight)
+	for _, l := range c.Lines {
+		d.put("<span class=\"d%d\">● %s</span>", l.Class, l.Name)
+	}
+	d.put("</p></figure>\n")
+}
+
+func (d *document) table(g []Step) {
+	d.put(`<div class="wide"><table>
+<tr><th></th><th></th><th></th><th class="first" colspan="8">time to first byte, ms</th><th class="first" colspan="8">time to last byte, ms</th></tr>
+<tr><th>threads</th><th>%s</th><th>requests</th>`, g[0].Unit)
+	for range 2 {
+		for i, name := range columnNames {
+			d.put("<th%s>%s</th>", first(i), name)
+		}
+	}
+	d.put("</tr>\n")
 	for _, s := range g {
-		top = max(top, s.Rate, s.High)
+		d.put("<tr><td>%d</td><td><b>%s</b>%s</td><td>%d</td>", s.Threads, number(s.Rate), spread(s), s.Requests)
+		d.times(s.TTFB)
+		d.times(s.TTLB)
+		d.put("</tr>\n")
 	}
-	c := axes(g, "Rate, "+g[0].Unit, top)
-	c.Lines = []chartLine{line(g, "rate", 0, top, func(s Step) float64 { return s.Rate })}
-	for i, s := range g {
-		if s.High > s.Low {
-			c.Bars = append(c.Bars, errorBar{across(i, len(g)), up(s.High, top), up(s.Low, top)})
-		}
-	}
-	return c
+	d.put("</table></div>\n")
 }
 
-func timeChart(g []Step, b block) chart {
-	curves := []struct {
-		name string
-		of   func(*Latency) float64
-	}{
-		{"avg", func(l *Latency) float64 { return l.Avg }},
-		{"p50", func(l *Latency) float64 { return l.P50 }},
-		{"p90", func(l *Latency) float64 { return l.P90 }},
-		{"p99", func(l *Latency) float64 { return l.P99 }},
+// times are the cells of one kind of time.
+func (d *document) times(l *Latency) {
+	if l == nil {
+		d.put(`<td class="first" colspan="8">–</td>`)
 	}
-	top := 0.0
-	for _, s := range g {
-		for _, curve := range curves {
-			top = max(top, curve.of(b.of(s)))
-		}
+	for i, ms := range l.columns() {
+		d.put("<td%s>%s</td>", first(i), number(ms))
 	}
-	c := axes(g, b.name, top)
-	for i, curve := range curves {
-		c.Lines = append(c.Lines, line(g, curve.name, i, top, func(s Step) float64 { return curve.of(b.of(s)) }))
-	}
-	return c
 }
 
-func axes(g []Step, title string, top float64) chart {
-	c := chart{Title: title}
-	for i := range 5 {
-		v := top * float64(i) / 4
-		c.Ticks = append(c.Ticks, tickMark{up(v, top), number(v)})
-	}
-	for i, s := range g {
-		c.Marks = append(c.Marks, tickMark{across(i, len(g)), fmt.Sprint(s.Threads)})
-	}
-	return c
-}
+// attribute is markup, and goes in as it is.
+type attribute string
 
-func line(g []Step, name string, class int, top float64, value func(Step) float64) chartLine {
-	l := chartLine{Name: name, Class: class}
-	for i, s := range g {
-		p := point{across(i, len(g)), up(value(s), top), fmt.Sprintf("%s, %s: %s", name, threads(s.Threads), number(value(s)))}
-		l.Points = append(l.Points, p)
-		l.Path += fmt.Sprintf("%.1f,%.1f ", p.X, p.Y)
+// first draws a line before the first column of a block.
+func first(column int) attribute {
+	if column == 0 {
+		return ` class="first"`
 	}
-	return l
-}
-
-// across is where the i-th of n stands; up is how high a value does.
-func across(i, n int) float64 {
-	return chartLeft + (chartRight-chartLeft)*(float64(i)+0.5)/float64(n)
-}
-
-func up(v, top float64) float64 {
-	if top == 0 {
-		return chartBottom
-	}
-	return chartBottom - (chartBottom-chartTop)*v/top
+	return ""
 }

@@ -3,6 +3,9 @@ package s3bench
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/xml"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -240,14 +243,31 @@ func TestCSV(t *testing.T) {
 
 func TestHTMLIsOnePageOfItsOwn(t *testing.T) {
 	for _, r := range []Result{lan(), troubled(), result()} {
-		r.Node = `"><img src=x onerror=alert(1)>`
+		r.Node, r.Bucket, r.Notes = `"><img src=x onerror=alert(1)>`, `'<b`, []string{"100%s & more"}
 		var b bytes.Buffer
 		require.NoError(t, HTML(&b, r))
 		page := b.String()
 		assert.NotRegexp(t, `(?i)<script|<img|<link|@import|url\(|src=|href=|ZgotmplZ|NaN|Inf`, regexp.MustCompile(`&[a-z#0-9]+;[^<]*`).ReplaceAllString(page, ""))
+		assert.NotContains(t, page, "%!", "every value has its place")
+		assert.Contains(t, page, "100%s &amp; more")
 		for _, s := range r.Steps {
 			assert.Contains(t, page, number(s.Rate))
 		}
+		wellFormed(t, page)
+	}
+}
+
+// wellFormed holds every element to be closed where it should.
+func wellFormed(t *testing.T, page string) {
+	t.Helper()
+	_, page, _ = strings.Cut(page, "\n") // the doctype
+	d := xml.NewDecoder(strings.NewReader(page))
+	for {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
 	}
 }
 
