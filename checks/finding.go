@@ -30,7 +30,8 @@ type Finding struct {
 	Remedy string
 	Source string
 	// Needs are the findings that would explain this one, besides those that
-	// the catalogue names for the same target. Same vantage, or the platform's.
+	// the catalogue names for the same target: from the same vantage, or one of
+	// the two being the platform's.
 	Needs []Ref
 	// BlockedBy is the root cause; the runner sets it.
 	BlockedBy *Ref

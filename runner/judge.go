@@ -118,15 +118,13 @@ func silence(c checks.Check, v checks.Vantage, seen []checks.Observation) checks
 	return f
 }
 
-type place struct{ check, target, vantage string }
-
 // block turns every failure, or blindness, that a failure it needs explains
 // into a skip that names the root cause.
 func block(findings []checks.Finding, needs map[string][]string) {
-	failed := map[place]int{}
+	failed := map[checks.Ref][]int{}
 	for i, f := range findings {
-		if f.Status == checks.Fail {
-			failed[place{f.Check, f.Target, f.Vantage}] = i
+		if r := (checks.Ref{Check: f.Check, Target: f.Target}); f.Status == checks.Fail {
+			failed[r] = append(failed[r], i)
 		}
 	}
 	cause := func(f checks.Finding) (int, bool) {
@@ -135,8 +133,9 @@ func block(findings []checks.Finding, needs map[string][]string) {
 			refs = append(refs, checks.Ref{Check: id, Target: f.Target})
 		}
 		for _, r := range refs {
-			for _, vantage := range []string{f.Vantage, ""} {
-				if i, ok := failed[place{r.Check, r.Target, vantage}]; ok {
+			for _, i := range failed[r] {
+				// What is said of the whole platform stands above every vantage.
+				if v := findings[i].Vantage; v == f.Vantage || v == "" || f.Vantage == "" {
 					return i, true
 				}
 			}

@@ -344,6 +344,7 @@ func TestConsequencesNameTheRootCause(t *testing.T) {
 				o.Fail("m.port", "mbox3", "closed"),
 				o.Fail("m.cluster", "kafka", "no leader").Needing("m.port", "mbox3"),
 				other.Fail("m.port", "mbox1", "closed from here too"),
+				checks.Observation{}.Fail("m.cluster", "all", "stopped").Needing("m.port", "mbox1"),
 			}
 		},
 	}
@@ -362,6 +363,7 @@ func TestConsequencesNameTheRootCause(t *testing.T) {
 		"m.port mbox3 n1":    "fail: closed",
 		"m.cluster kafka n1": "skip: blocked by m.port mbox3",
 		"m.port mbox1 n2":    "fail: closed from here too",
+		"m.cluster all ":     "skip: blocked by m.port mbox1",
 	}, got)
 }
 
