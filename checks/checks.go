@@ -45,6 +45,8 @@ type Module interface {
 // its own. The runner asks it after all others; its Judge is not called.
 type Concluder interface {
 	Module
+	// From are the checks it concludes from: who asks for it asks for them.
+	From() []string
 	// Conclude is as pure as Judge. The findings are those of this run, before
 	// consequences are folded.
 	Conclude(scope Scope, findings []Finding) []Finding

@@ -21,8 +21,9 @@ type Selection struct{ ids []string }
 // All is the word for every subject.
 const All = "all"
 
-// Select reads words such as "all", "dns" or "dns.forward". The error for an
-// unknown word names the nearest known one.
+// Select reads words such as "all", "dns" or "dns.forward". What concludes from
+// other checks brings them along. The error for an unknown word names the
+// nearest known one.
 func Select(modules []checks.Module, words []string) (Selection, error) {
 	var known, ids []string
 	for _, m := range modules {
@@ -41,7 +42,14 @@ func Select(modules []checks.Module, words []string) (Selection, error) {
 			ids = append(ids, w)
 		}
 	}
-	return Selection{ids}, nil
+	sel := Selection{ids}
+	for _, m := range modules {
+		c, concludes := m.(checks.Concluder)
+		if concludes && len(ids) > 0 && slices.ContainsFunc(m.Checks(), func(c checks.Check) bool { return sel.Has(c.ID) }) {
+			sel.ids = append(sel.ids, c.From()...)
+		}
+	}
+	return sel, nil
 }
 
 func unknownWord(w string, known []string) error {

@@ -557,6 +557,8 @@ type concluding struct {
 	conclude func([]checks.Finding) []checks.Finding
 }
 
+func (concluding) From() []string { return []string{"m.a"} }
+
 func (c concluding) Conclude(_ checks.Scope, findings []checks.Finding) []checks.Finding {
 	return c.conclude(findings)
 }
@@ -576,4 +578,14 @@ func TestAConcluderSeesWhatTheOthersFound(t *testing.T) {
 	require.Len(t, got, 2)
 	assert.Equal(t, "1 findings, the first of m.a", got[1].Message)
 	assert.Equal(t, "the remedy", got[1].Remedy, "completed like any other")
+
+	for word, brings := range map[string]bool{"c": true, "c.all": true, "m.b": false} {
+		m.checks = []checks.Check{check("m.a"), check("m.b")}
+		sel, err := Select([]checks.Module{m, c}, []string{word})
+		require.NoError(t, err)
+		assert.Equal(t, brings, sel.Has("m.a"), word)
+	}
+	sel, err := Select([]checks.Module{m, c}, nil)
+	require.NoError(t, err)
+	assert.True(t, sel.Has("m.b"), "nothing selected is everything")
 }

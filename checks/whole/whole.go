@@ -31,6 +31,11 @@ func (Module) Checks() []checks.Check {
 	}}
 }
 
+// From are the checks on what each cluster can lose.
+func (Module) From() []string {
+	return []string{"directory.tolerance", "mesh.tolerance", "postgres.tolerance", "zookeeper.tolerance", "kafka.tolerance"}
+}
+
 // Targets are none.
 func (Module) Targets(checks.Scope, checks.Host) ([]checks.Target, error) { return nil, nil }
 
