@@ -101,12 +101,12 @@ func (c cluster) replica(m member) checks.Finding {
 			Saw(s.State).Wanted(running)
 	case !led || l.Status == nil:
 		return c.blind(m.Unknown(replicasID, m.node, "there is no one leader to hold %s against", m.node)).Needing(leaderID, subject)
-	case streams == "":
-		return m.Fail(replicasID, m.node, "%s does not stream from %s", m.node, l.node).
-			Saw(c.position(m, l)).Wanted(streaming)
 	case s.Timeline > 0 && s.Timeline < l.Status.Timeline:
 		return m.Fail(replicasID, m.node, "%s is on timeline %d, its leader on %d", m.node, s.Timeline, l.Status.Timeline).
 			Saw(c.position(m, l)).Wanted(fmt.Sprintf("timeline %d", l.Status.Timeline))
+	case streams == "":
+		return m.Fail(replicasID, m.node, "%s does not stream from %s", m.node, l.node).
+			Saw(c.position(m, l)).Wanted(streaming)
 	case streams != streaming:
 		return m.Warn(replicasID, m.node, "%s is catching up with %s: %s", m.node, l.node, streams).
 			Saw(c.position(m, l)).Wanted(streaming)
