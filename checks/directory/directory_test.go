@@ -1,0 +1,746 @@
+package directory
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"carbonio-check/checks"
+	"carbonio-check/checks/checkstest"
+	"carbonio-check/platform"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+
+func observation(t *testing.T, target checks.Target, data any) checks.Observation {
+	t.Helper()
+	raw, err := json.Marshal(data)
+	require.NoError(t, err)
+	return checks.Observation{Subject: "directory", Target: target, Vantage: one, Data: raw}
+}
+
+func TestTargets(t *testing.T) {
+	l := newLab(t)
+	targets, err := Module{}.Targets(l.scope, l.host)
+	require.NoError(t, err)
+	require.Len(t, targets, 2, "the servers together, and the tools")
+
+	l.scope.Canary = true
+	canary := l.target(t, kindCanary)
+	require.Positive(t, canary.Grace, "what writes needs time to clean up")
+
+	l.scope.Vantages[0].Node = "mbox1.example.com"
+	require.Zero(t, l.target(t, kindServers).Timeout, "no JVM is started there")
+
+	l.scope.Topology.Nodes = nil
+	targets, err = Module{}.Targets(l.scope, l.host)
+	require.NoError(t, err)
+	require.Empty(t, targets)
+}
+
+func TestWell(t *testing.T) {
+	l := newLab(t)
+	l.serve(t, 0, l.well(t, 0, nil))
+	l.serve(t, 1, l.well(t, 1, nil))
+	seen, findings := l.look(t, plenty)
+	require.Empty(t, statuses(findings), checkstest.Render(findings))
+	require.Equal(t, 1, seen.Rounds, "what agrees is read once")
+	require.Equal(t, root, seen.Members[0].User)
+	require.Equal(t, agreement{"100", "ldap://" + two + ":389/", "critical"}, seen.Members[0].Config.Agreements[0])
+	require.Len(t, find(findings, csnID), 2)
+	require.Len(t, find(findings, toleranceID), 1)
+}
+
+// What is a moment behind is read again, and has caught up.
+func TestCatchesUp(t *testing.T) {
+	l := newLab(t)
+	ahead, behind := l.well(t, 0, nil), l.well(t, 1, nil)
+	ahead.csns = func(int) []string { return []string{later, csn1} }
+	behind.csns = func(asked int) []string {
+		if asked < 2 {
+			return []string{csn1, csn2}
+		}
+		return []string{csn1, later}
+	}
+	l.serve(t, 0, ahead)
+	l.serve(t, 1, behind)
+	seen, findings := l.look(t, plenty)
+	require.Empty(t, statuses(findings), checkstest.Render(findings))
+	require.Equal(t, 3, seen.Rounds)
+}
+
+func TestStaysBehind(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	ahead, behind := l.well(t, 0, nil), l.well(t, 1, nil)
+	ahead.csns = func(int) []string { return []string{later, csn1} }
+	l.serve(t, 0, ahead)
+	l.serve(t, 1, behind)
+	_, findings := l.look(t, plenty)
+	require.Equal(t, map[string]checks.Status{"csn " + two: checks.Fail}, statuses(findings), checkstest.Render(findings))
+	require.Contains(t, checkstest.Render(findings), "to "+one+": -3.100s of server ID 2")
+}
+
+// Neither shows in the changes: where nobody writes, both servers have them all.
+func TestLinkDownAndEntriesLost(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	poor := l.well(t, 0, nil)
+	poor.links = map[string]string{"ldap://10.0.0.2:389/": ""}
+	poor.entries = "93"
+	l.serve(t, 0, poor)
+	l.serve(t, 1, l.well(t, 1, nil))
+	_, findings := l.look(t, plenty)
+	require.Equal(t, map[string]checks.Status{"monitor " + one: checks.Fail, "entries " + cluster: checks.Fail}, statuses(findings), checkstest.Render(findings))
+}
+
+// Without StartTLS the changes are still seen, and no password is sent.
+func TestNoStartTLS(t *testing.T) {
+	l := newLab(t)
+	open := l.well(t, 0, nil)
+	open.tls = nil
+	l.serve(t, 0, open)
+	l.serve(t, 1, l.well(t, 1, nil))
+	seen, findings := l.look(t, plenty)
+	require.Equal(t, checks.Fail, statuses(findings)["reachable "+one])
+	require.Empty(t, seen.Members[0].User)
+	require.Empty(t, open.bound, "nobody logged in")
+	require.Len(t, seen.Members[0].Last.CSNs, 2)
+}
+
+func TestCertificates(t *testing.T) {
+	now, other := time.Now(), newAuthority(t)
+	for name, c := range map[string]struct {
+		make func(l *lab) *fake
+		want checks.Status
+	}{
+		"expired": {func(l *lab) *fake {
+			return l.certified(t, l.ca, now.AddDate(0, -2, 0), now.AddDate(0, -1, 0), one, one)
+		}, checks.Fail},
+		"early":      {func(l *lab) *fake { return l.certified(t, l.ca, now.AddDate(0, 1, 0), now.AddDate(0, 2, 0), one, one) }, checks.Fail},
+		"wrong name": {func(l *lab) *fake { return l.certified(t, l.ca, now.AddDate(0, -1, 0), now.AddDate(0, 1, 0), two, two) }, checks.Warn},
+		"stranger": {func(l *lab) *fake {
+			return l.certified(t, other, now.AddDate(0, -1, 0), now.AddDate(0, 1, 0), one, one)
+		}, checks.Warn},
+		"common name": {func(l *lab) *fake { return l.certified(t, l.ca, now.AddDate(0, -1, 0), now.AddDate(0, 1, 0), one) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			f := c.make(l)
+			l.serve(t, 0, f)
+			l.serve(t, 1, l.well(t, 1, nil))
+			seen, findings := l.look(t, plenty)
+			require.Equal(t, c.want, statuses(findings)["reachable "+one], checkstest.Render(findings))
+			require.Equal(t, c.want == "", seen.Members[0].User == root, "the password goes to who proves who it is")
+			require.Equal(t, c.want == "", len(f.bound) > 0)
+		})
+	}
+}
+
+func (l *lab) certified(t *testing.T, ca authorityOf, from, until time.Time, common string, names ...string) *fake {
+	t.Helper()
+	f := l.well(t, 0, nil)
+	f.tls = ca.issue(t, from, until, common, names...)
+	return f
+}
+
+// Nobody knows who signs here, so nobody is blamed; and nobody is trusted.
+func TestNoAuthorityKnown(t *testing.T) {
+	l := newLab(t)
+	l.host.Files = checkstest.Files(nil)
+	l.serve(t, 0, l.well(t, 0, nil))
+	l.serve(t, 1, l.well(t, 1, nil))
+	seen, findings := l.look(t, plenty)
+	require.Empty(t, seen.Members[0].User)
+	require.Empty(t, statuses(findings)["reachable "+one], checkstest.Render(findings))
+	require.Equal(t, checks.Unknown, statuses(findings)["serverid "+one])
+}
+
+func TestLogins(t *testing.T) {
+	commands := func(lines map[string]string) checks.Command { return checkstest.Commands(lines) }
+	const config = "/opt/zextras/bin/zmlocalconfig -x -s ldap_master_root_password ldap_root_password"
+	for name, c := range map[string]struct {
+		change func(l *lab)
+		user   string
+		why    string
+	}{
+		"of the configuration": {func(l *lab) {
+			l.scope.Logins.Directory = platform.Login{User: root, Password: platform.SecretRef{Env: "X"}}
+			l.host.Run = nil
+			l.host.Secret = func(platform.SecretRef) (string, error) { return secret, nil }
+		}, root, ""},
+		"that cannot be fetched": {func(l *lab) {
+			l.scope.Logins.Directory = platform.Login{User: root, Password: platform.SecretRef{Env: "X"}}
+			l.host.Secret = func(platform.SecretRef) (string, error) { return "", errors.New("X is not set") }
+		}, "", "the password of cn=config: X is not set"},
+		"of the master first": {func(l *lab) {
+			l.host.Run = commands(map[string]string{"su - zextras -c " + config: "ldap_root_password = old\nldap_master_root_password = " + secret + "\n"})
+		}, root, ""},
+		"as zextras itself": {func(l *lab) {
+			l.host.Machine = checkstest.Machine{User: 999}
+			l.host.Run = commands(map[string]string{"id -un": "zextras\n", "sh -c " + config: "ldap_root_password = " + secret + "\n"})
+		}, root, ""},
+		"as somebody": {func(l *lab) {
+			l.host.Machine = checkstest.Machine{User: 1000}
+			l.host.Run = commands(map[string]string{"id -un": "admin\n"})
+		}, "", "run carbonio-check as root"},
+		"that is wrong": {func(l *lab) {
+			l.host.Run = commands(map[string]string{"su - zextras -c " + config: "ldap_root_password = wr0ng\n"})
+		}, "", "cn=config could not log in"},
+		"of a tool that fails": {func(l *lab) {
+			l.host.Run = func(context.Context, string, ...string) (string, error) {
+				return "", &checks.ExitError{Name: "su", Code: 3, Stderr: "wr0ng"}
+			}
+		}, "", "zmlocalconfig exited with status 3"},
+		"that is not there": {func(l *lab) {
+			l.host.Run = commands(map[string]string{"su - zextras -c " + config: "hello\n"})
+		}, "", "zmlocalconfig names no ldap_root_password"},
+		"nowhere": {func(l *lab) { l.scope.Vantages[0].Node = "mbox1.example.com" }, "", "no login is known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			c.change(l)
+			l.serve(t, 0, l.well(t, 0, nil))
+			l.serve(t, 1, l.well(t, 1, nil))
+			seen, findings := l.look(t, plenty)
+			require.Equal(t, c.user, seen.Members[0].User, seen.Members[0].NoLogin)
+			require.Contains(t, seen.Members[0].NoLogin, c.why)
+			require.NotContains(t, seen.Members[0].NoLogin, "wr0ng")
+			require.Contains(t, find(findings, csnID)[0], "pass", "anybody may see the changes")
+		})
+	}
+}
+
+// A login that takes too long leaves the time to see what anybody may.
+func TestLoginHangs(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.host.Run = func(ctx context.Context, _ string, _ ...string) (string, error) {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	l.serve(t, 0, l.well(t, 0, nil))
+	l.serve(t, 1, l.well(t, 1, nil))
+	seen, findings := l.look(t, 6*time.Second)
+	require.Contains(t, seen.Members[0].NoLogin, "zmlocalconfig did not run")
+	require.Contains(t, find(findings, csnID)[0], "pass")
+}
+
+// The answers to a request for StartTLS.
+const (
+	agreed   = "\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00"
+	declined = "\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00"
+)
+
+// Hostile servers: each costs half of the time at most, and the other is judged
+// all the same.
+func TestHostile(t *testing.T) {
+	const timeout = 4 * time.Second
+	silence := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		want  string
+	}{
+		"accepts, and says nothing":     {silence, "accepts connections on 389, and does not answer"},
+		"falls silent in the handshake": {func(c net.Conn) { answer(c, agreed); silence(c) }, "accepts connections on 389, and does not answer"},
+		"hangs up":                      {func(net.Conn) {}, "does not speak LDAP"},
+		"hangs up in the handshake":     {func(c net.Conn) { answer(c, agreed) }, "seen: TLS handshake: EOF"},
+		"claims two gigabytes":          {func(c net.Conn) { flood(c, []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP"},
+		"never ends a string":           {func(c net.Conn) { flood(c, []byte{0x30, 0x80, 0x04, 0x83, 0x0f, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP"},
+		"nests without end":             {func(c net.Conn) { flood(c, nil, []byte(strings.Repeat("\x30\x80", 2048))) }, "nesting depth 32 exceeds maximum 32"},
+		"answers what nobody asked":     {func(c net.Conn) { flood(c, nil, strange()) }, "it answers what nobody asked"},
+		"speaks something else":         {func(c net.Conn) { flood(c, []byte("220 smtp.example.com ESMTP\r\n"), []byte("500 what\r\n")) }, "does not speak LDAP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.doors["10.0.0.1:389"] = hostile(t, c.serve)
+			l.serve(t, 1, l.well(t, 1, nil))
+			seen, findings := l.lookBriefly(t, timeout)
+			require.Equal(t, checks.Fail, statuses(findings)["reachable "+one], checkstest.Render(findings))
+			require.Contains(t, checkstest.Render(findings), c.want)
+			require.NotNil(t, seen.Members[1].Last)
+			require.Equal(t, checks.Warn, statuses(findings)["tolerance "+cluster])
+		})
+	}
+}
+
+// What a server sends without end is not read without end, and that is what is
+// said of it, whichever request it struck.
+func TestFlood(t *testing.T) {
+	l := newLab(t)
+	var sent atomic.Int64
+	l.doors["10.0.0.1:389"] = hostile(t, func(c net.Conn) {
+		answer(c, declined)
+		sent.Store(int64(flood(c, nil, strange())))
+	})
+	l.serve(t, 1, l.well(t, 1, nil))
+	_, findings := l.lookBriefly(t, plenty)
+	require.Contains(t, checkstest.Render(findings), "seen: "+errFlood.Error())
+	const underWay = 32 << 20 // in the buffers of both ends, at the most
+	require.Eventually(t, func() bool { return sent.Load() > 0 }, 10*time.Second, time.Millisecond)
+	require.Less(t, sent.Load(), int64(maxBytes+underWay))
+}
+
+// lookBriefly is a look that ends before its time is over.
+func (l *lab) lookBriefly(t *testing.T, timeout time.Duration) (servers, []checks.Finding) {
+	t.Helper()
+	began := time.Now()
+	seen, findings := l.look(t, timeout)
+	require.Less(t, time.Since(began), timeout)
+	return seen, findings
+}
+
+// strange is the answer to request 77, which nobody made, with 64 KiB of text.
+func strange() []byte {
+	return append([]byte{0x30, 0x83, 0x01, 0x00, 0x0e, 0x02, 0x01, 77, 0x65, 0x83, 0x01, 0x00, 0x06, 0x0a, 0x01, 0x00, 0x04, 0x82, 0xff, 0xff}, strings.Repeat("x", 0xffff)...)
+}
+
+// answer waits for a request, and answers it.
+func answer(c net.Conn, with string) {
+	_, _ = c.Read(make([]byte, 1024))
+	_, _ = io.WriteString(c, with)
+}
+
+// An interrupt ends the wait for a server at once.
+func TestInterruptedWhileSilent(t *testing.T) {
+	l := newLab(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	l.doors["10.0.0.1:389"] = hostile(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1024))
+		cancel()
+		_, _ = io.Copy(io.Discard, c)
+	})
+	began := time.Now()
+	_, err := Module{}.Observe(ctx, l.host, l.target(t, kindServers))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, time.Since(began), 20*time.Second)
+}
+
+// flood sends a beginning, and then the same for ever. It counts what went off.
+func flood(c net.Conn, first, again []byte) (sent int) {
+	n, err := c.Write(first)
+	for sent = n; err == nil; sent += n {
+		n, err = c.Write(again)
+	}
+	return sent
+}
+
+// hostile serves one connection after another until the test ends.
+func hostile(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	bound()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			ended := make(chan struct{})
+			go func() { defer close(ended); defer conn.Close(); serveUntil(ctx, conn, serve) }()
+			defer func() { <-ended }()
+		}
+	}()
+	t.Cleanup(func() { cancel(); l.Close(); <-done })
+	return l.Addr().String()
+}
+
+func serveUntil(ctx context.Context, conn net.Conn, serve func(net.Conn)) {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	serve(conn)
+}
+
+// A server that shakes hands and then falls silent is not one that answers.
+func TestMute(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	mute := l.well(t, 0, nil)
+	mute.mute = true
+	l.serve(t, 0, mute)
+	l.serve(t, 1, l.well(t, 1, nil))
+	_, findings := l.lookBriefly(t, 4*time.Second)
+	require.Contains(t, find(findings, reachableID)[0], "does not answer")
+	require.Equal(t, checks.Unknown, statuses(findings)["csn "+one])
+}
+
+// An interrupt is no verdict.
+func TestInterrupted(t *testing.T) {
+	l := newLab(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Module{}.Observe(ctx, l.host, l.target(t, kindServers))
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func (l *lab) fly(t *testing.T, timeout time.Duration) (canaries, []checks.Finding) {
+	t.Helper()
+	l.scope.Canary = true
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	data, err := Module{}.Observe(ctx, l.host, l.target(t, kindCanary))
+	require.NoError(t, err)
+	return data.(canaries), Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindCanary), data)})
+}
+
+func TestCanary(t *testing.T) {
+	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
+	l.serve(t, 0, l.well(t, 0, shared))
+	l.serve(t, 1, l.well(t, 1, shared))
+	_, findings := l.fly(t, plenty)
+	require.Empty(t, statuses(findings), checkstest.Render(findings))
+	require.Len(t, find(findings, canaryID), 2)
+	require.Empty(t, shared.entries, "nothing is left")
+	require.Equal(t, 2, shared.deleted)
+}
+
+// What does not arrive is removed all the same.
+func TestCanaryDoesNotArrive(t *testing.T) {
+	t.Parallel()
+	l, here, there := newLab(t), &shelf{entries: map[string]bool{}}, &shelf{entries: map[string]bool{}}
+	l.serve(t, 0, l.well(t, 0, here))
+	l.serve(t, 1, l.well(t, 1, there))
+	_, findings := l.fly(t, 5*time.Second)
+	require.Equal(t, map[string]checks.Status{"canary " + one: checks.Fail, "canary " + two: checks.Fail}, statuses(findings))
+	require.Empty(t, here.entries)
+	require.Empty(t, there.entries)
+}
+
+// An interrupt is no verdict either, and nothing is left behind.
+func TestCanaryInterrupted(t *testing.T) {
+	l, here, there := newLab(t), &shelf{entries: map[string]bool{}}, &shelf{entries: map[string]bool{}}
+	l.serve(t, 0, l.well(t, 0, here))
+	l.serve(t, 1, l.well(t, 1, there))
+	l.scope.Canary = true
+	ctx, cancel := context.WithTimeout(t.Context(), canaryTimeout)
+	defer cancel()
+	here.added = cancel
+	data, err := Module{}.Observe(ctx, l.host, l.target(t, kindCanary))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, here.entries)
+	require.Empty(t, there.entries)
+	require.Positive(t, here.deleted)
+	o := observation(t, l.target(t, kindCanary), data)
+	o.Error = "the run was interrupted"
+	for target, status := range statuses(Module{}.Judge(l.scope, []checks.Observation{o})) {
+		require.Equal(t, checks.Unknown, status, target)
+	}
+}
+
+// What cannot be removed is the first thing to say.
+func TestCanaryStays(t *testing.T) {
+	l, shared := newLab(t), &shelf{entries: map[string]bool{}, stuck: true}
+	l.serve(t, 0, l.well(t, 0, shared))
+	l.serve(t, 1, l.well(t, 1, shared))
+	_, findings := l.fly(t, plenty)
+	require.Equal(t, map[string]checks.Status{"canary " + one: checks.Fail, "canary " + two: checks.Fail}, statuses(findings))
+	for dn := range shared.entries {
+		require.Contains(t, checkstest.Render(findings), "-W '"+dn+"'")
+	}
+}
+
+// Where the server it was written on fell silent, another one removes it.
+func TestCanaryRemovedElsewhere(t *testing.T) {
+	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
+	stubborn := l.well(t, 0, shared)
+	stubborn.keeps = true
+	l.serve(t, 0, stubborn)
+	l.serve(t, 1, l.well(t, 1, shared))
+	_, findings := l.fly(t, plenty)
+	require.Empty(t, statuses(findings), checkstest.Render(findings))
+	require.Empty(t, shared.entries)
+}
+
+func TestCanaryWithoutLogin(t *testing.T) {
+	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
+	l.host.Run = checkstest.Commands(nil)
+	l.serve(t, 0, l.well(t, 0, shared))
+	l.serve(t, 1, l.well(t, 1, shared))
+	_, findings := l.fly(t, plenty)
+	require.Equal(t, map[string]checks.Status{"canary " + one: checks.Unknown, "canary " + two: checks.Unknown}, statuses(findings))
+}
+
+// The documentation's own sample (CCU replchk.pl; RUR26-chk).
+const replchkSample = `Master: ldap://srv1.example.com:389 ServerID: 1 Code: 0 Status: In Sync CSNs:
+20251015095813.150894Z#000000#001#000000
+20251015095813.150894Z#000000#002#000000
+Master: ldap://srv2.example.com:389 ServerID:  Code: 6 Status: 0y 0M 0w 0d 0h 0m 5s behind CSNs:
+20251015095808.150894Z#000000#001#000000
+Master: ldap://srv3.example.com:389 ServerID:  Code: 4 Status: Server down
+Replica: ldap://ds-replica.example.com:389 Code: 0 Status: In Sync CSNs:
+20240129112059.968930Z#000000#000#000000
+`
+
+func TestParseReplchk(t *testing.T) {
+	require.Equal(t, []status{
+		{"Master", "ldap://srv1.example.com:389", "1", 0, "In Sync", []string{"20251015095813.150894Z#000000#001#000000", "20251015095813.150894Z#000000#002#000000"}},
+		{"Master", "ldap://srv2.example.com:389", "", 6, "0y 0M 0w 0d 0h 0m 5s behind", []string{"20251015095808.150894Z#000000#001#000000"}},
+		{"Master", "ldap://srv3.example.com:389", "", 4, "Server down", nil},
+		{"Replica", "ldap://ds-replica.example.com:389", "", 0, "In Sync", []string{"20240129112059.968930Z#000000#000#000000"}},
+	}, parseReplchk(replchkSample))
+}
+
+func TestParseMMR(t *testing.T) {
+	require.Equal(t, mmr{ServerID: "1", Agreements: []agreement{{"100", "ldap://srv2.example.com:389/", "critical"}}},
+		parseMMR("Master Server ID: 1\nMaster replication agreement: 1\nrid: 100 URI: ldap://srv2.example.com:389/ TLS: critical\n"))
+	require.Equal(t, mmr{ServerID: "1", Agreements: []agreement{{"100", "ldap://srv2.example.com:389/", ""}}},
+		parseMMR("Master Server ID: 1\nMaster replication agreement: 1\nrid: 100 URI: ldap://srv2.example.com:389/ TLS: \n"))
+	require.Equal(t, mmr{Error: "No Server ID found.  This does not appear to be a multi-master server."},
+		parseMMR("Error: No Server ID found.  This does not appear to be a multi-master server.\n"))
+}
+
+func TestTools(t *testing.T) {
+	header := func(node, id, code string) string {
+		return "Master: ldap://" + node + ":389 ServerID: " + id + " Code: " + code + " Status: x CSNs:\n"
+	}
+	const agrees = "Master Server ID: 1\nMaster replication agreement: 1\nrid: 100 URI: ldap://" + two + ":389/ TLS: critical\n"
+	well := header(one, "1", "0") + csn1 + "\n" + csn2 + "\n" + header(two, "2", "0") + csn1 + "\n" + csn2 + "\n"
+	for name, c := range map[string]struct {
+		replchk, mmr string
+		want         map[string]checks.Status
+	}{
+		"well":                {well, agrees, map[string]checks.Status{}},
+		"only another order":  {header(one, "1", "6") + csn1 + "\n" + csn2 + "\n" + header(two, "2", "6") + csn2 + "\n" + csn1 + "\n", agrees, map[string]checks.Status{}},
+		"out of sync":         {header(one, "1", "6") + csn1 + "\n" + later + "\n" + header(two, "2", "6") + csn1 + "\n" + csn2 + "\n", agrees, map[string]checks.Status{"tools zmreplchk": checks.Fail}},
+		"down":                {header(one, "1", "0") + csn1 + "\n" + header(two, "", "4"), agrees, map[string]checks.Status{"tools zmreplchk": checks.Fail}},
+		"one in the settings": {"", agrees, map[string]checks.Status{"tools zmreplchk": checks.Fail}},
+		"no server ID":        {header(one, "0", "0") + csn1 + "\n" + header(two, "2", "0") + csn1 + "\n", agrees, map[string]checks.Status{"tools zmreplchk": checks.Fail}},
+		"not multi-master":    {well, "Error: No Server ID found.  This does not appear to be a multi-master server.\n", map[string]checks.Status{"tools zmldapmmrtool": checks.Fail}},
+		"no agreement":        {well, "Master Server ID: 1\nError: No sync replication entries found\n", map[string]checks.Status{"tools zmldapmmrtool": checks.Fail}},
+		"another's agreement": {well, strings.ReplaceAll(agrees, two, "old.example.com"), map[string]checks.Status{"tools zmldapmmrtool": checks.Fail}},
+		"not a word":          {well, "", map[string]checks.Status{"tools zmldapmmrtool": checks.Unknown}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			data := tools{Replchk: output[[]status]{Said: parseReplchk(c.replchk)}, MMRTool: output[mmr]{Said: parseMMR(c.mmr)}}
+			findings := Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindTools), data)})
+			require.Equal(t, c.want, statuses(findings), checkstest.Render(findings))
+		})
+	}
+}
+
+func TestToolsRun(t *testing.T) {
+	l := newLab(t)
+	l.host.Run = func(_ context.Context, _ string, args ...string) (string, error) {
+		if strings.HasSuffix(args[len(args)-1], replchk) {
+			return "", &checks.ExitError{Name: "su", Code: 255, Stderr: "Unable to bind to master (ldap://srv1:389): Please set ldap_master_root_password"}
+		}
+		return "", &checks.ExitError{Name: "su", Code: 127, Stderr: "not found"}
+	}
+	data, err := Module{}.Observe(t.Context(), l.host, l.target(t, kindTools))
+	require.NoError(t, err)
+	findings := Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindTools), data)})
+	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Fail, "tools zmldapmmrtool": checks.Unknown}, statuses(findings))
+}
+
+func TestVector(t *testing.T) {
+	v := vectorOf([]string{later, csn1, csn2, "20261122004857.148561Z#000000#000#000000", "nonsense", "20261122004857.1Z#0#1#0"}, 2)
+	require.Equal(t, vector{"001": csn1, "002": later}, v, "the later of two, without 000 and nonsense")
+	require.Len(t, vectorOf([]string{"20261122004857.148561Z#000000#000#000000"}, 1), 1)
+}
+
+// member3 is one of three as a judge sees it.
+func member3(node string, csns ...string) *member {
+	return &member{seat: seat{Node: node}, User: root, StartTLS: &certificate{}, First: &reading{CSNs: csns}, Last: &reading{CSNs: csns}}
+}
+
+func TestJudgeCSN(t *testing.T) {
+	const old, none = "20261122004850.000000Z#000000#002#000000", "20261122004850.000000Z#000000#000#000000"
+	for name, c := range map[string]struct {
+		members []*member
+		want    []string
+	}{
+		"joined without an ID": {
+			[]*member{member3("a", csn1, csn2), member3("b", csn2, csn1), member3("c", csn1)},
+			[]string{"pass a", "pass b", "fail c: c lacks changes that others have; to a: has nothing of server ID 2\nto b: has nothing of server ID 2"},
+		},
+		"older": {
+			[]*member{member3("a", csn1, csn2), member3("b", csn2, csn1), member3("c", old, csn1)},
+			[]string{"pass a", "pass b", "fail c: c lacks changes that others have; to a: -7.205s of server ID 2\nto b: -7.205s of server ID 2"},
+		},
+		"parted": {
+			[]*member{member3("a", csn1, old), member3("b", csn2, "20261122004840.000000Z#000000#001#000000")},
+			[]string{
+				"fail a: a and b have parted: each lacks changes of the other; to b: +17.149s of server ID 1, -7.205s of server ID 2",
+				"fail b: b and a have parted: each lacks changes of the other; to a: -17.149s of server ID 1, +7.205s of server ID 2",
+			},
+		},
+		"an ID that nobody wrote under": {[]*member{member3("a", csn1), member3("b", csn1)}, []string{"pass a", "pass b"}},
+		"only its own": {
+			[]*member{member3("a", csn1), member3("b", csn1, csn2)},
+			[]string{"warn a: nothing of server ID 2 is on a: b made it when it was set up, or was never replicated; ", "pass b"},
+		},
+		"nothing since the IDs": {[]*member{member3("a", none), member3("b", none)}, []string{"pass a", "pass b"}},
+		"remains of before":     {[]*member{member3("a", none, csn1), member3("b", csn1)}, []string{"pass a", "pass b"}},
+		"not replicated": {
+			[]*member{member3("a", csn1, csn2), member3("b")},
+			[]string{"pass a", "fail b: b does not replicate: it counts no changes; "},
+		},
+		"nonsense":    {[]*member{member3("a", csn1, "20991232004850.000000Z#000000#00g#000000", "\x1b[2J"), member3("b", csn1)}, []string{"pass a", "pass b"}},
+		"one and all": {[]*member{member3("a", csn1)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, f := range judgeServers(checks.Observation{}, servers{Members: c.members}) {
+				if f.Check != csnID || f.Status == checks.Skip {
+					continue
+				}
+				line := string(f.Status) + " " + f.Target
+				if f.Status != checks.Pass {
+					line += ": " + f.Message + "; " + f.Evidence["lag"]
+				}
+				got = append(got, line)
+			}
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+// A link that is down explains a lag only behind who is at its other end.
+func TestLagNeeds(t *testing.T) {
+	a, b, c := member3("a", csn1, csn2), member3("b", csn1, csn2), member3("c", csn1)
+	needs := func(l ...link) []checks.Ref {
+		c.Last.Links = l
+		v := servers{Members: []*member{a, b, c, {seat: seat{Node: "d"}, State: silent}}}
+		return judgeCSN(checks.Observation{}, v, c, v.goal()).Needs
+	}
+	monitor := checks.Ref{Check: monitorID, Target: "c"}
+	require.Contains(t, needs(link{Provider: "ldap://a:389/"}), monitor)
+	require.NotContains(t, needs(link{Provider: "ldap://d:389/"}), monitor)
+	require.NotContains(t, needs(link{Provider: "ldap://a:389/", Connected: true}), monitor)
+}
+
+func TestJudgeAgreements(t *testing.T) {
+	to := func(hosts ...string) []agreement {
+		var out []agreement
+		for i, h := range hosts {
+			out = append(out, agreement{RID: strconv.Itoa(100 + i), Provider: "ldap://" + h + ":389/"})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		config config
+		want   string
+		remedy string
+	}{
+		"all":            {config{Agreements: to("b", "c"), Multi: true}, "pass", ""},
+		"one missing":    {config{Agreements: to("b"), Multi: true}, "fail a does not replicate from c", "-r 101 -m ldap://c:389/"},
+		"with itself":    {config{Agreements: to("b", "c", "a"), Multi: true}, "warn a replicates from what is no other master of this platform: ldap://a:389/", ""},
+		"with a replica": {config{Agreements: to("b", "r"), Multi: true}, "fail a does not replicate from c", "-r 102"},
+		"twice":          {config{Agreements: append(to("b"), to("c")...), Multi: true}, "fail a has two agreements with rid 100", ""},
+		"read only":      {config{Agreements: to("b", "c")}, "fail a takes no changes: it replicates, and olcMirrorMode is not set", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := member3("a")
+			m.Config = &c.config
+			v := servers{Members: []*member{m, member3("b"), member3("c"), {seat: seat{Node: "r", Replica: true}}}}
+			f := judgeAgreements(checks.Observation{}, v, m)
+			require.True(t, strings.HasPrefix(string(f.Status)+" "+f.Message, c.want), f.Message)
+			require.Contains(t, f.Remedy, c.remedy)
+		})
+	}
+}
+
+func TestTolerance(t *testing.T) {
+	up := func(node string, replica bool) *member {
+		m := member3(node)
+		m.Replica = replica
+		return m
+	}
+	down := func(node string, replica bool) *member {
+		return &member{seat: seat{Node: node, Replica: replica}, State: silent}
+	}
+	for name, c := range map[string]struct {
+		members []*member
+		status  checks.Status
+		want    []checks.Tolerance
+	}{
+		"two":              {[]*member{up("a", false), up("b", false)}, checks.Pass, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"a", "b"}, Needs: 1}}},
+		"one of two":       {[]*member{up("a", false), down("b", false)}, checks.Warn, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"a"}, Needs: 1}}},
+		"none":             {[]*member{down("a", false), down("b", false)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Needs: 1}}},
+		"only the replica": {[]*member{down("a", false), up("b", true)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"b"}, Needs: 1}, {Service: "directory writes", Members: []string{"a"}, Needs: 1}}},
+		"alone":            {[]*member{up("a", false)}, checks.Skip, []checks.Tolerance{{Service: "directory", Members: []string{"a"}, Alive: []string{"a"}, Needs: 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := judgeTolerance(checks.Observation{}, servers{Members: c.members})
+			require.Equal(t, c.status, f.Status, f.Message)
+			require.Equal(t, c.want, f.Tolerance)
+		})
+	}
+}
+
+func TestIDs(t *testing.T) {
+	m := &member{seat: seat{Node: one, Address: "10.0.0.1"}}
+	for _, c := range []struct{ values, want []string }{
+		{[]string{"1"}, []string{"001"}},
+		{[]string{"0x10"}, []string{"010"}},
+		{[]string{"1 ldap://" + one + ":389/", "2 ldap://" + two + ":389/"}, []string{"001"}},
+		{[]string{"2 ldap://10.0.0.1"}, []string{"002"}},
+		{[]string{"4096", "x", ""}, nil},
+	} {
+		m.Config = &config{ServerIDs: c.values}
+		require.Equal(t, c.want, m.ids(), c.values)
+	}
+}
+
+func TestHostOf(t *testing.T) {
+	for url, want := range map[string]string{
+		"ldap://srv1.example.com:389/": "srv1.example.com", "ldaps://srv1": "srv1", "ldap://[fd00::1]:389": "fd00::1",
+		"ldap://a:389 ldap://b:389": "a", "nonsense": "", "": "", "ldap://[": "[",
+	} {
+		require.Equal(t, want, hostOf(url), url)
+	}
+}
+
+// Whatever the password is, no word of it is taken for anything else.
+func FuzzAgreement(f *testing.F) {
+	f.Add("hunter2")
+	f.Add("a rid=7 provider=b starttls=no")
+	f.Fuzz(func(t *testing.T, password string) {
+		value := `{0}rid=100 provider=ldap://srv2:389/ credentials="` + strings.ReplaceAll(password, `"`, "") + `" starttls=critical`
+		require.Equal(t, agreement{"100", "ldap://srv2:389/", "critical"}, parseAgreement(value))
+	})
+}
+
+func FuzzReplchk(f *testing.F) {
+	f.Add(replchkSample)
+	f.Fuzz(func(t *testing.T, s string) {
+		require.LessOrEqual(t, len(parseReplchk(s)), maxValues)
+		parseMMR(s)
+	})
+}
+
+// Whatever an observations file says, a judge judges.
+func FuzzJudge(f *testing.F) {
+	f.Add([]byte(`{"members":[null,{"node":"a"},{"node":"b","last":{"csns":["x"]},"config":{}}],"rounds":1}`))
+	f.Add([]byte(`{"members":[{"node":"a","state":"silent"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !json.Valid(data) {
+			return
+		}
+		var seen []checks.Observation
+		for _, kind := range []string{kindServers, kindTools, kindCanary} {
+			seen = append(seen, checks.Observation{Subject: "directory", Target: checks.Target{Kind: kind}, Vantage: one, Data: data})
+		}
+		Module{}.Judge(checks.Scope{}, seen)
+	})
+}
