@@ -301,11 +301,16 @@ func judgeOffset(policy platform.Policy, n node) checks.Finding {
 	best := slices.MinFunc(believed, func(a, b asked) int { return cmp.Compare(a.Best.Delay, b.Best.Delay) })
 	limit := policy.ClockWarn
 	verdict := o.Pass
+	// The way there and the way back may differ by as much as both take.
+	doubt := best.Best.Delay / 2
 	switch off := best.Best.Offset.Abs(); {
-	case off > time.Duration(policy.ClockFail):
+	case off-doubt > time.Duration(policy.ClockFail):
 		verdict, limit = o.Fail, policy.ClockFail
-	case off > time.Duration(policy.ClockWarn):
+	case off-doubt > time.Duration(policy.ClockWarn):
 		verdict = o.Warn
+	case off > time.Duration(policy.ClockWarn):
+		return o.Unknown(offset, n.name, "%s took %v to answer, too long to tell the time by", best.Target.Name, rounded(best.Best.Delay)).
+			Saw(fmt.Sprintf("%s, give or take %v", apart(best.Best.Offset), rounded(doubt)))
 	}
 	return verdict(offset, n.name, "the clock is %s", apart(best.Best.Offset)).
 		Saw(fmt.Sprintf("%s by %s, %v away, the best of %d", apart(best.Best.Offset), best.Target.Name, rounded(best.Best.Delay), len(believed))).
@@ -356,12 +361,17 @@ func judgeSpread(policy platform.Policy, nodes []node) []checks.Finding {
 	first, last := offsets[0], offsets[len(offsets)-1]
 	middle := offsets[len(offsets)/2].offset
 	spread := last.offset - first.offset
+	surely := spread - first.doubt - last.doubt
 	whole := checks.Observation{At: latest(nodes)}
-	if spread <= time.Duration(policy.ClockWarn) {
+	switch {
+	case surely > time.Duration(policy.ClockWarn):
+	case spread > time.Duration(policy.ClockWarn):
+		return []checks.Finding{whole.Unknown(offset, everyNode, "%s took too long to answer to compare the clocks of the nodes by it", server)}
+	default:
 		return []checks.Finding{whole.Pass(offset, everyNode, "the clocks of %d nodes are within %v of each other by %s", len(offsets), rounded(spread), server)}
 	}
 	verdict, limit := whole.Warn, policy.ClockWarn
-	if spread > time.Duration(policy.ClockFail) {
+	if surely > time.Duration(policy.ClockFail) {
 		verdict, limit = whole.Fail, policy.ClockFail
 	}
 	far := first
@@ -379,6 +389,7 @@ func judgeSpread(policy platform.Policy, nodes []node) []checks.Finding {
 type nodeOffset struct {
 	node   string
 	offset time.Duration
+	doubt  time.Duration // half the time that the answer took
 }
 
 // commonServer is the server that most nodes could ask, the first by name of
@@ -388,7 +399,7 @@ func commonServer(nodes []node) (string, []nodeOffset) {
 	for _, n := range nodes {
 		for _, s := range n.servers {
 			if r := s.usable(); s.Error == "" && r != nil {
-				byServer[s.Target.Name] = append(byServer[s.Target.Name], nodeOffset{n.name, r.Offset})
+				byServer[s.Target.Name] = append(byServer[s.Target.Name], nodeOffset{n.name, r.Offset, r.Delay / 2})
 			}
 		}
 	}

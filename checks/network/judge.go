@@ -266,6 +266,8 @@ func idle(t checks.Target) string {
 		return "the sidecars take from the range what they need"
 	case address.Port() == 2888:
 		return "only the leader of ZooKeeper listens there" // role-es
+	case address.Port() == 636:
+		return "Carbonio talks to the directory on 389, and listens here only where ldap_url says so" // CCU ldap.sh
 	case address.Port() == 8600:
 		return "the mesh answers DNS on loopback unless it is told otherwise" // Consul's client_addr
 	}
