@@ -31,7 +31,7 @@ type Finding struct {
 	Source string
 	// Needs are the findings that would explain this one, besides those that
 	// the catalogue names for the same target: from the same vantage, or one of
-	// the two being the platform's.
+	// the two being the platform's, or what a node found of itself.
 	Needs []Ref
 	// BlockedBy is the root cause; the runner sets it.
 	BlockedBy *Ref

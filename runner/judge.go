@@ -134,8 +134,9 @@ func block(findings []checks.Finding, needs map[string][]string) {
 		}
 		for _, r := range refs {
 			for _, i := range failed[r] {
-				// What is said of the whole platform stands above every vantage.
-				if v := findings[i].Vantage; v == f.Vantage || v == "" || f.Vantage == "" {
+				// What is said of the whole platform stands above every vantage, and
+				// so does what a node found of itself.
+				if v := findings[i].Vantage; v == f.Vantage || v == "" || f.Vantage == "" || v == r.Target {
 					return i, true
 				}
 			}

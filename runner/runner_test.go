@@ -345,6 +345,8 @@ func TestConsequencesNameTheRootCause(t *testing.T) {
 				o.Fail("m.cluster", "kafka", "no leader").Needing("m.port", "mbox3"),
 				other.Fail("m.port", "mbox1", "closed from here too"),
 				checks.Observation{}.Fail("m.cluster", "all", "stopped").Needing("m.port", "mbox1"),
+				other.Fail("m.name", "n2", "it says so itself"),
+				o.Fail("m.ping", "n2", "no answer"),
 			}
 		},
 	}
@@ -364,6 +366,8 @@ func TestConsequencesNameTheRootCause(t *testing.T) {
 		"m.cluster kafka n1": "skip: blocked by m.port mbox3",
 		"m.port mbox1 n2":    "fail: closed from here too",
 		"m.cluster all ":     "skip: blocked by m.port mbox1",
+		"m.name n2 n2":       "fail: it says so itself",
+		"m.ping n2 n1":       "skip: blocked by m.name n2",
 	}, got)
 }
 

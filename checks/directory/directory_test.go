@@ -274,7 +274,7 @@ func TestHostile(t *testing.T) {
 			require.Equal(t, checks.Fail, statuses(findings)["reachable "+one], checkstest.Render(findings))
 			require.Contains(t, checkstest.Render(findings), c.want)
 			require.NotNil(t, seen.Members[1].Last)
-			require.Equal(t, checks.Warn, statuses(findings)["tolerance "+cluster])
+			require.Equal(t, checks.Fail, statuses(findings)["tolerance "+cluster])
 		})
 	}
 }
@@ -675,7 +675,7 @@ func TestTolerance(t *testing.T) {
 		want    []checks.Tolerance
 	}{
 		"two":              {[]*member{up("a", false), up("b", false)}, checks.Pass, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"a", "b"}, Needs: 1}}},
-		"one of two":       {[]*member{up("a", false), down("b", false)}, checks.Warn, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"a"}, Needs: 1}}},
+		"one of two":       {[]*member{up("a", false), down("b", false)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"a"}, Needs: 1}}},
 		"none":             {[]*member{down("a", false), down("b", false)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Needs: 1}}},
 		"only the replica": {[]*member{down("a", false), up("b", true)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"b"}, Needs: 1}, {Service: "directory writes", Members: []string{"a"}, Needs: 1}}},
 		"alone":            {[]*member{up("a", false)}, checks.Skip, []checks.Tolerance{{Service: "directory", Members: []string{"a"}, Alive: []string{"a"}, Needs: 1}}},

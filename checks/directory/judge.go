@@ -522,9 +522,9 @@ func tolerates(o checks.Observation, reads, writes checks.Tolerance) checks.Find
 	case masters == 0:
 		f = o.Fail(toleranceID, cluster, "no master answers: the directory takes no changes")
 	case alive == 1:
-		f = o.Warn(toleranceID, cluster, "one directory server is left: losing it as well stops everything")
+		f = o.Fail(toleranceID, cluster, "one directory server is left: losing it as well stops everything")
 	case masters == 1 && len(writes.Members) > 1:
-		f = o.Warn(toleranceID, cluster, "one master is left: losing it as well stops all changes; what is there can still be read")
+		f = o.Fail(toleranceID, cluster, "one master is left: losing it as well stops all changes; what is there can still be read")
 	case masters == 1:
 		f = o.Pass(toleranceID, cluster, "%d of %d servers may be lost; without the only master nothing can be changed", alive-1, all)
 	default:

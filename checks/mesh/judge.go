@@ -21,6 +21,7 @@ type view struct {
 	agent
 	scope   checks.Scope
 	servers []string         // the mesh servers of the inventory; without one, of the mesh
+	weak    []string         // those that autopilot calls unhealthy, whoever it told
 	nodes   map[string]place // by the name of the node in the inventory
 	strange []member         // members that are no node of the inventory
 }
@@ -58,8 +59,13 @@ func (Module) Judge(scope checks.Scope, seen []checks.Observation) []checks.Find
 		views = append(views, newView(scope, o, a))
 	}
 	slices.SortFunc(views, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
+	var weak []string
+	for _, v := range views {
+		weak = append(weak, v.unhealthy()...)
+	}
 	var out []checks.Finding
 	for _, v := range views {
+		v.weak = weak
 		out = append(out, v.judge(views, journals[v.Vantage])...)
 	}
 	return slices.Concat(out, judgeLDAP(seen), judgeSetups(seen))
@@ -298,17 +304,13 @@ func (v view) autopilot() checks.Finding {
 	case a == nil:
 		return v.Unknown(autopilotID, cluster, "not asked, for the mesh has no leader").Needing(leaderID, cluster)
 	}
-	var ill []string
-	for _, s := range a.Servers {
-		if !s.Healthy {
-			ill = append(ill, v.server(s.Address))
-		}
-	}
+	ill := v.unhealthy()
 	saw := fmt.Sprintf("Healthy: %t, FailureTolerance: %d", a.Healthy, a.FailureTolerance)
 	switch {
 	case len(ill) > 0:
 		return v.needing(v.Fail(autopilotID, cluster, "autopilot calls %s unhealthy", strings.Join(ill, ", ")), ill).
-			Saw(saw).Wanted("Healthy: true, FailureTolerance: 1 or more")
+			Saw(saw).Wanted("Healthy: true, FailureTolerance: 1 or more").
+			Fix("systemctl restart service-discover     # on " + strings.Join(ill, ", "))
 	case len(a.Servers) == 1 && len(v.servers) <= 1:
 		return v.Pass(autopilotID, cluster, "the mesh calls itself healthy; one server alone can lose none").Saw(saw)
 	case !a.Healthy || a.FailureTolerance < 1:
@@ -316,6 +318,19 @@ func (v view) autopilot() checks.Finding {
 			Needing(peersID, cluster).Saw(saw).Wanted("Healthy: true, FailureTolerance: 1 or more")
 	}
 	return v.Pass(autopilotID, cluster, "the mesh calls itself healthy").Saw(saw)
+}
+
+// unhealthy are the servers that autopilot calls so.
+func (v view) unhealthy() []string {
+	var out []string
+	if v.Autopilot.Value != nil {
+		for _, s := range v.Autopilot.Value.Servers {
+			if !s.Healthy {
+				out = append(out, v.server(s.Address))
+			}
+		}
+	}
+	return out
 }
 
 func (v view) token() checks.Finding {
@@ -344,7 +359,7 @@ func (v view) quorum() int {
 	return (cmp.Or(len(v.Peers.Value), len(v.servers))-len(v.voiceless()))/2 + 1
 }
 
-// works are the mesh servers that take part as such, and vote.
+// works are the mesh servers that take part as such, vote, and keep up.
 func (v view) works() []string {
 	var out []string
 	for _, m := range v.Members.Value {
@@ -354,7 +369,7 @@ func (v view) works() []string {
 		}
 	}
 	slices.Sort(out)
-	return except(slices.Compact(out), v.voiceless())
+	return except(except(slices.Compact(out), v.voiceless()), v.weak)
 }
 
 // dead are the other ones, where the members are known at all.
@@ -385,12 +400,15 @@ func (v view) tolerance() checks.Finding {
 		f = v.Fail(toleranceID, cluster, "the mesh has stopped").Needing(leaderID, cluster)
 	case v.Members.Error != "":
 		return v.Unknown(toleranceID, cluster, "who is alive could not be seen: %s", v.Members.Error)
+	case len(v.weak) > 0 && v.Autopilot.Value == nil:
+		return v.Skip(toleranceID, cluster, "the mesh servers say it: they know who is alive and does not keep up")
 	case len(t.Members) == 0:
 		return v.Skip(toleranceID, cluster, "no mesh server is known")
 	case len(t.Members) == 1 && t.Needs == 1:
 		f = v.Skip(toleranceID, cluster, "a mesh of one server stops with it")
 	case more < 1:
-		f = v.Warn(toleranceID, cluster, "the mesh stops with the next server that is lost")
+		f = v.needing(v.Fail(toleranceID, cluster, "the mesh stops with the next server that is lost"), v.dead()).
+			Needing(peersID, cluster).Needing(autopilotID, cluster)
 	default:
 		f = v.Pass(toleranceID, cluster, "the mesh can lose %d more of its %d servers", more, len(t.Members))
 	}

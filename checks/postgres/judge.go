@@ -325,8 +325,11 @@ func (c cluster) tolerance(alive []string) checks.Finding {
 	case len(unseen) > 0:
 		f = c.blind(c.Unknown(toleranceID, subject, "only %s was seen to work%s", list(alive), c.unheard()))
 	default:
-		f = c.Warn(toleranceID, subject, "the loss of %s as well stops PostgreSQL", list(alive)).
+		f = c.Fail(toleranceID, subject, "the loss of %s as well stops PostgreSQL", list(alive)).
 			Saw(fmt.Sprintf("%d of %d database nodes work", len(alive), len(all))).Wanted("two that work")
+		for _, m := range c.members {
+			f = f.Needing(agreementID, m.node).Needing(replicasID, m.node)
+		}
 	}
 	f.Tolerance = []checks.Tolerance{
 		{Service: "PostgreSQL", Members: all, Alive: alive, Needs: 1},

@@ -66,6 +66,13 @@ func judgeOwners(o checks.Observation, s server) []checks.Finding {
 // judgeHere judges the vantage's own part: its units and its HAProxy.
 func judgeHere(c cluster, v checks.Vantage, seen []checks.Observation) []checks.Finding {
 	var out []checks.Finding
+	switch nobody := len(balanced(c.scope, c.scope.Node(v.Node))) == 0; {
+	case !clustered(c.scope): // said already
+	case nobody && c.scope.Topology.Inventory == nil:
+		out = append(out, c.Skip(haproxyID, "", "without an inventory it is not known where HAProxy belongs"))
+	case nobody:
+		out = append(out, c.Skip(haproxyID, "", "there is no HAProxy on a directory server, which holds 389 itself"))
+	}
 	for o, units := range checks.Of[[]unit](seen, kindService) {
 		if o.Vantage == v.Node {
 			out = append(out, service(o, units))

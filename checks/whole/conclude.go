@@ -138,9 +138,13 @@ func (r report) node(name string) checks.Finding {
 	f := r.finding(checks.Warn, name, "losing %s%s stops: %s", name, as, more).
 		Saw("stops " + more.String()).
 		Wanted("stops " + cmp.Or(design.String(), "nothing") + ", as on a whole platform")
-	if len(r.down()) > 0 {
-		f = f.With("down", strings.Join(r.down(), "\n")).
-			Fix("bring back first, before anything is done on " + name + ":\n" + strings.Join(r.down(), "\n"))
+	if down := r.down(); len(down) > 0 {
+		f = f.With("down", strings.Join(down, "\n"))
+		others := slices.DeleteFunc(down, func(member string) bool { return strings.HasPrefix(member, name+" (") })
+		f = f.Fix("before anything is done on " + name + ", mend what is broken on it")
+		if len(others) > 0 {
+			f = f.Fix("bring back first, before anything is done on " + name + ":\n" + strings.Join(others, "\n"))
+		}
 	}
 	return f
 }
