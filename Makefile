@@ -17,9 +17,11 @@ build: ## the static binary
 run: build ## check this very machine; a red verdict is a verdict, not a failure of make
 	./$(BIN) all || test $$? -ne 2
 
-demo: build ## a made-up platform of 15 nodes: healthy, then with faults
+demo: build ## a made-up platform of 15 nodes: healthy and with faults, before the installation and after it
 	./$(BIN) demo
 	./$(BIN) demo --broken; test $$? -eq 1
+	./$(BIN) demo --installed
+	./$(BIN) demo --installed --broken; test $$? -eq 1
 
 test: ## unit, golden, command-line and race tests; no root, no network
 	@test -n "$(RACE)" || echo 'make test: no gcc: running without the race detector'

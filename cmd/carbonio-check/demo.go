@@ -15,17 +15,29 @@ import (
 	"carbonio-check/runner"
 )
 
+const (
+	// demoTimeout is plenty on loopback: only what is meant to keep silent takes it.
+	demoTimeout = 2 * time.Second
+	// demoParallel keeps what fifteen nodes do at once from waiting for itself: the
+	// time of a look runs from when it is let in.
+	demoParallel = 40
+)
+
 func newDemo() *cobra.Command {
 	f := &flags{}
-	broken := false
+	var o demo.Options
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show a whole platform of 15 nodes, healthy or broken, all of it made up",
 		Long: `Look at a made-up high-availability platform of 15 nodes from each of its nodes,
-and judge them together. Its DNS, NTP and TCP services run inside this process;
+and judge them together: before the installation, or after it with its Kafka,
+ZooKeeper, PostgreSQL, directory and mesh. Its services run inside this process;
 no other machine is touched.`,
-		Example: "  carbonio-check demo\n  carbonio-check demo --broken",
-		Args:    cobra.NoArgs,
+		Example: `  carbonio-check demo
+  carbonio-check demo --broken
+  carbonio-check demo --installed
+  carbonio-check demo --installed --broken`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
@@ -35,21 +47,23 @@ no other machine is touched.`,
 				return err
 			}
 			defer outputs.discard()
-			record, err := observeDemo(cmd.Context(), broken)
+			record, err := observeDemo(cmd.Context(), o, f.timeout)
 			if err != nil {
 				return err
 			}
 			return f.report(record, outputs)
 		},
 	}
-	cmd.Flags().BoolVar(&broken, "broken", false, "plant a handful of faults")
+	cmd.Flags().BoolVar(&o.Broken, "broken", false, "plant a handful of faults")
+	cmd.Flags().BoolVar(&o.Installed, "installed", false, "after the installation: the clusters run")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", demoTimeout, "how long one look may take")
 	f.forReport(cmd)
 	return cmd
 }
 
 // observeDemo looks at the demo platform from all of its nodes at once.
-func observeDemo(ctx context.Context, broken bool) (runner.Record, error) {
-	p, err := demo.Start(broken)
+func observeDemo(ctx context.Context, o demo.Options, timeout time.Duration) (runner.Record, error) {
+	p, err := demo.Start(o)
 	if err != nil {
 		return runner.Record{}, err
 	}
@@ -58,22 +72,18 @@ func observeDemo(ctx context.Context, broken bool) (runner.Record, error) {
 	if err != nil {
 		return runner.Record{}, err
 	}
-	release, err := platform.ParseRelease(p.Release())
-	if err != nil {
-		return runner.Record{}, err
-	}
 	nodes := p.Vantages()
 	records := make([]runner.Record, len(nodes))
 	var wg sync.WaitGroup
 	for i, node := range nodes {
-		wg.Go(func() { records[i] = observeDemoNode(ctx, inv, release, node, p.Host(node)) })
+		wg.Go(func() { records[i] = observeDemoNode(ctx, p, inv, node, timeout) })
 	}
 	wg.Wait()
 	return runner.Merge(records)
 }
 
-func observeDemoNode(ctx context.Context, inv *platform.Inventory, release platform.Release, node string, host checks.Host) runner.Record {
-	started := time.Now()
+func observeDemoNode(ctx context.Context, p *demo.Platform, inv *platform.Inventory, node string, timeout time.Duration) runner.Record {
+	started, host := time.Now(), p.Host(node)
 	text, _ := host.ReadFile("etc/hosts")
 	os, _ := machine.ReadOS(host)
 	policy := platform.DefaultPolicy()
@@ -82,9 +92,9 @@ func observeDemoNode(ctx context.Context, inv *platform.Inventory, release platf
 	policy.ResolverTime, policy.PingRTT = platform.Duration(time.Minute), platform.Duration(time.Minute)
 	scope := checks.Scope{
 		Topology: inv.Topology().Resolve(platform.HostsMap(platform.ParseHosts(text)), lookup(ctx, host)),
-		Release:  release, Policy: policy,
-		Vantages: []checks.Vantage{{Node: node, Phase: checks.Preinstall, OS: os}},
+		Release:  p.Release(), Policy: policy,
+		Vantages: []checks.Vantage{{Node: node, Phase: p.Phase(), OS: os}},
 	}
-	opts := runner.Options{Timeout: 2 * time.Second}
+	opts := runner.Options{Timeout: timeout, Parallel: demoParallel}
 	return observe(ctx, runner.Selection{}, scope, host, opts, started)
 }

@@ -3,18 +3,25 @@ package main
 import (
 	"carbonio-check/checks"
 	"carbonio-check/checks/clock"
+	"carbonio-check/checks/directory"
 	"carbonio-check/checks/dns"
 	"carbonio-check/checks/hosts"
 	"carbonio-check/checks/inventory"
+	"carbonio-check/checks/kafka"
+	"carbonio-check/checks/mesh"
 	"carbonio-check/checks/network"
+	"carbonio-check/checks/postgres"
 	"carbonio-check/checks/repository"
 	"carbonio-check/checks/s3"
 	"carbonio-check/checks/storage"
 	"carbonio-check/checks/system"
+	"carbonio-check/checks/whole"
+	"carbonio-check/checks/zookeeper"
 )
 
 // modules are the subjects, in the order of a report: what the administrator
-// wrote, what the machine is, what lies between the machines.
+// wrote, what the machine is, what lies between the machines,
+// what runs on them, and what all of it can lose.
 func modules() []checks.Module {
 	return []checks.Module{
 		inventory.Module{},
@@ -26,5 +33,11 @@ func modules() []checks.Module {
 		dns.Module{},
 		network.Module{},
 		s3.Module{},
+		directory.Module{},
+		mesh.Module{},
+		postgres.Module{},
+		zookeeper.Module{},
+		kafka.Module{},
+		whole.Module{},
 	}
 }
