@@ -9,7 +9,7 @@ RACE     := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 TOOL     := $(GO) tool -modfile=tools.mod
 FUZZTIME ?= 20s
 
-.PHONY: build run demo test test-real lint bench bench-s3 fuzz clean
+.PHONY: build run demo test test-real lint bench bench-s3 bench-clusters fuzz clean
 
 build: ## the static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/carbonio-check
@@ -27,8 +27,8 @@ test: ## unit, golden, command-line and race tests; no root, no network
 	@test -n "$(RACE)" || echo 'make test: no gcc: running without the race detector'
 	$(GO) test $(RACE) ./...
 
-test-real: ## against real servers on loopback, built once from the Go module proxy: minutes the first time
-	$(GO) test -tags real -timeout 20m ./fixtures/real/...
+test-real: ## against real servers on loopback, as root on Debian or Ubuntu: it installs what is missing, minutes the first time
+	$(GO) test -tags real -count=1 -parallel 4 -timeout 30m ./fixtures/real/...
 
 lint:
 	test -z "$$($(TOOL) gofumpt -l . | tee /dev/stderr)"
@@ -40,6 +40,9 @@ bench: ## Go benchmarks and whole processes: docs/benchmarks.md
 
 bench-s3: ## object storage, side by side with its peers; as root also behind 1 Gbit/s
 	$(GO) run ./fixtures/real/bench
+
+bench-clusters: ## Kafka, ZooKeeper, Patroni, LDAP and Consul, as root, side by side with their own tools
+	$(GO) test -tags real -run '^$$' -bench . -benchtime 5x -timeout 20m ./fixtures/real
 
 fuzz: ## every fuzz target for FUZZTIME
 	@$(GO) list ./... | while read -r pkg; do \

@@ -19,7 +19,7 @@ type Policy struct {
 	ResolverTime Duration `yaml:"resolver_time" json:"resolver_time"`
 	// MTU is the smallest path MTU that raises no warning, in bytes (ours: Ethernet).
 	MTU int `yaml:"mtu" json:"mtu"`
-	// Outbound lists what a node must reach outside (carbonio-domain §1.6).
+	// Outbound lists what a node must reach outside (REQ26 network, PRE).
 	Outbound []Outbound `yaml:"outbound" json:"outbound"`
 
 	// SpaceFree and InodesFree are the least free share of a file system, in
@@ -27,7 +27,7 @@ type Policy struct {
 	SpaceFree  float64 `yaml:"space_free" json:"space_free"`
 	InodesFree float64 `yaml:"inodes_free" json:"inodes_free"`
 
-	// Profiles hold CPU, memory and disk by component (carbonio-domain §1.1:
+	// Profiles hold CPU, memory and disk by component (REQ25, RED25:
 	// the manual's own numbers of earlier releases; sizing is agreed with Zextras).
 	Profiles []Profile `yaml:"profiles" json:"profiles"`
 	// Users and Quota, in GB, make the size of the mail storage (the manual's

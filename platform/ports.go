@@ -37,7 +37,7 @@ const (
 	udp = "udp"
 )
 
-// Ports lists what every component listens on (carbonio-domain §2.1–§2.3).
+// Ports lists what every component listens on (REQ26 network, BOOT, MON, HAA).
 var Ports = []Port{
 	{Component: Every, Number: 22, Protocol: tcp, Purpose: "SSH", Source: "REQ26 network"},
 	{Component: Every, Number: 8301, Protocol: tcp, Purpose: "mesh gossip", Source: "REQ26 network"},
@@ -134,7 +134,7 @@ func (n Node) Listens(r Release) []Port {
 }
 
 // A Rule says that every node with one component must reach some ports of every
-// node with another (carbonio-domain §2.4).
+// node with another (REQ26 network, HAA).
 type Rule struct {
 	From, To Component
 	Protocol string

@@ -7,7 +7,7 @@ import (
 	"carbonio-check/checks"
 )
 
-// The nodes of the complete HA example (carbonio-domain §4.2).
+// The nodes of the complete HA example (SEED-HA).
 var platformNodes = []string{
 	"svc1", "svc2", "svc3", "mbox1", "mbox2", "mta1", "mta2", "proxy1", "proxy2",
 	"filesdocs1", "filesdocs2", "video1", "video2", "wsc1", "wsc2",

@@ -10,7 +10,7 @@ import (
 )
 
 // secretSuffixes are the files that the playbooks generate beside the
-// inventory, named by it (carbonio-domain §4.4).
+// inventory, named by it (AIA, HAA).
 var secretSuffixes = []string{"_postgrespassword", "_ldap_password", "_consulpassword", replicaSecret}
 
 // replicaSecret is made by the Patroni playbook only.

@@ -74,7 +74,7 @@ func (Module) Checks() []checks.Check {
 			Why:    "The controller appoints the leader of every partition. Two clusters under one name, or two controllers, each lose what the other writes.",
 			Manual: "/opt/kafka/bin/kafka-metadata-quorum.sh --bootstrap-server svc1.example.com:9092 describe --status\ngrep cluster.id /var/lib/queue/kafka/logs/meta.properties",
 			Remedy: "grep cluster.id /var/lib/queue/kafka/logs/meta.properties   # on every broker; then restart the one that differs: systemctl restart carbonio-kafka.service",
-			Source: "HAA; carbonio-domain §11, 38",
+			Source: "HAA: every log is formatted with one cluster id",
 			Needs:  []string{quorumID},
 		},
 		{

@@ -60,7 +60,7 @@ func unquote(s string) string {
 // Installed tells which components of Carbonio the packages on the machine
 // make up: none before the installation, platform.Every where packages of
 // Carbonio are there but none that tells a component. The release is always
-// zero: no package carries it (carbonio-domain §12).
+// zero: no package carries it.
 func Installed(host checks.Host) ([]platform.Component, platform.Release, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), packageTimeout)
 	defer cancel()

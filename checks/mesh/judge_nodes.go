@@ -205,7 +205,7 @@ func (v view) ill(at spot, all []check) checks.Finding {
 // check fails whenever its service's does.
 func (c check) own() bool { return !strings.HasPrefix(c.Name, "Connect Sidecar Aliasing") }
 
-// units of services that are called otherwise (carbonio-domain §3.3). On Ubuntu
+// units of services that are called otherwise (CC). On Ubuntu
 // 22.04 and RHEL 8 these are zmcontrol's, and systemctl says so.
 var units = map[string]string{
 	"carbonio-mailbox": "carbonio-appserver.target",

@@ -229,7 +229,7 @@ func beforePython37(version string) bool {
 }
 
 // judgeNetcat: service-discover calls netcat, which on RHEL may come without
-// the library it needs (carbonio-domain §11 #25).
+// the library it needs (ZTD-670).
 func judgeNetcat(v checks.Vantage, o checks.Observation, t tool) []checks.Finding {
 	switch {
 	case v.Phase != checks.Health || v.OS.Family() != "rhel" || t.Path == "":

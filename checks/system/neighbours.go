@@ -20,7 +20,7 @@ type software struct {
 }
 
 // conflicting lists what takes ports of Carbonio or brings the same service
-// (REQ26; carbonio-domain §2.3, §11). HAProxy and PostgreSQL are not among
+// (REQ26, BOOT). HAProxy and PostgreSQL are not among
 // them: the playbooks install those of the distribution.
 var conflicting = []software{
 	{"Postfix", []string{"postfix"}, []string{"qmgr", "pickup"}},

@@ -115,7 +115,7 @@ func (Module) Checks() []checks.Check {
 			Why:    "Ansible runs Python on every node, and Carbonio's own tools are Perl. An ansible-core from 2.17 on fails on the Python 3.6 of RHEL 8.",
 			Manual: "python3 --version; perl --version",
 			Remedy: "apt-get install -y python3 perl     # Ubuntu\ndnf install -y python3 perl         # RHEL",
-			Source: "REQ26; carbonio-domain §11 #24, #25",
+			Source: "REQ26; ZCT-1937; ZTD-670",
 			Looks:  []string{kindTools},
 		},
 		{
@@ -151,7 +151,7 @@ func (Module) Checks() []checks.Check {
 			Why:    "Carbonio brings its own mail, web and database servers and wants the node for itself; another one takes its ports, at the latest after a reboot.",
 			Manual: "systemctl list-units --type=service,socket --state=running\ndpkg -l | grep -E 'postfix|exim4|apache2|nginx|cockpit|pgpool'",
 			Remedy: "systemctl disable --now NAME\napt-get purge NAME     # RHEL: dnf remove NAME",
-			Source: "REQ26: only Carbonio on a node; carbonio-domain §11 #13, #14",
+			Source: "REQ26: only Carbonio on a node; BOOT; HAA install_haproxy",
 			Looks:  []string{kindPackages, kindProcesses},
 		},
 		{

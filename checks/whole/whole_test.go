@@ -22,7 +22,7 @@ const svc1, svc2, svc3 = "svc1.example.com", "svc2.example.com", "svc3.example.c
 // manual is what the clusters of the manual's platform say of themselves while
 // these nodes are down: three brokers, two replicas of each partition and min.isr
 // 2 for transactions, two databases led through the mesh, two directory masters,
-// three mesh servers (carbonio-domain §4.2, §5.2).
+// three mesh servers (SEED-HA, HAA).
 func manual(down ...string) []checks.Finding {
 	of := func(check string, status checks.Status, tolerance ...checks.Tolerance) checks.Finding {
 		return checks.Finding{
