@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -46,8 +47,8 @@ type output[R any] struct {
 	write    func(io.Writer, R, report.Terminal) error
 	to       io.Writer
 	terminal report.Terminal
-	file     *os.File // a temporary one; renamed to path when it is whole
-	path     string
+	file     *os.File // nil: standard output
+	path     string   // what the file is renamed to when it is whole; empty: it stays
 }
 
 // open reads the --output flags of a verb that writes a report.
@@ -92,16 +93,34 @@ func newOutput[R any](formats []format[R], name string) (output[R], error) {
 	return output[R]{}, fmt.Errorf("--output %q: want one of %s", name, strings.Join(formatNames(formats), ", "))
 }
 
-// create opens a temporary file beside path, readable by its owner alone.
+// create opens a temporary file beside path, readable by its owner alone. What
+// is there and no file, such as a pipe or /dev/null, is written to as it is: to
+// put a file in its place would break it for everybody.
 func (o *output[R]) create(path string) error {
 	if path == "" {
 		return errors.New("--output: a file name is missing after =")
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // not the link is replaced, but what it leads to
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("--output: cannot write %s: it is a directory", path)
+	case err == nil && !info.Mode().IsRegular():
+		// A pipe that nobody reads would hang without O_NONBLOCK.
+		o.file, err = os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	default:
+		o.file, err = os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+		o.path = path
+	}
+	switch {
+	case errors.Is(err, syscall.ENXIO):
+		return fmt.Errorf("--output: cannot write %s: nobody reads it", path)
+	case err != nil:
 		return fmt.Errorf("--output: cannot write %s: %w", path, errors.Unwrap(err))
 	}
-	o.file, o.path, o.to = file, path, file
+	o.to = o.file
 	return nil
 }
 
@@ -120,8 +139,8 @@ func (o *outputs[R]) write(r R) error {
 func (o *output[R]) finish(r R) error {
 	w := bufio.NewWriter(o.to)
 	err := cmp.Or(o.write(w, r, o.terminal), w.Flush())
-	if o.file == nil {
-		return err
+	if o.path == "" {
+		return err // discard closes it
 	}
 	err = cmp.Or(err, o.file.Sync(), o.file.Close())
 	if err == nil {
@@ -133,11 +152,13 @@ func (o *output[R]) finish(r R) error {
 	return err
 }
 
-// discard removes what was opened and not finished.
+// discard closes what was opened, and removes what was not finished.
 func (o *outputs[R]) discard() {
 	for _, one := range o.all {
 		if one.file != nil {
 			_ = one.file.Close()
+		}
+		if one.file != nil && one.path != "" {
 			_ = os.Remove(one.file.Name())
 		}
 	}
