@@ -68,19 +68,21 @@ func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (a
 	defer cancel()
 	half, cancel := share(ctx, 0.5) // the rest is for the second source
 	defer cancel()
-	seen, err := state(half, host.Network, t.Address)
-	if err != nil {
-		return nil, err
-	}
 	admin := adminServer{host.Network, netip.AddrPortFrom(address.Addr(), adminPort).String()}
-	if seen.Mode == "" && !seen.Idle {
+	registered := admin.brokersSoon(ctx) // of the leader; who that is, is not known yet
+	seen, err := state(half, host.Network, t.Address)
+	if err == nil && seen.Mode == "" && !seen.Idle {
 		admin.state(ctx, &seen)
 	}
-	if seen.Mode == leader || seen.Mode == standalone {
-		seen.Brokers, err = admin.brokers(ctx)
-		if err != nil {
-			seen.NoBrokers = err.Error()
-		}
+	leads := seen.Mode == leader || seen.Mode == standalone
+	ids, unseen := registered(leads)
+	switch {
+	case err != nil:
+		return nil, err
+	case leads && unseen != nil:
+		seen.NoBrokers = unseen.Error()
+	case leads:
+		seen.Brokers = ids
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return seen, ctx.Err()
@@ -195,6 +197,27 @@ func (a adminServer) state(ctx context.Context, s *server) {
 		*s = server{Idle: true}
 	case told.State != "":
 		*s = server{Mode: told.State, Version: told.Version}
+	}
+}
+
+// brokersSoon begins to ask for the brokers; what it returns waits for the
+// answer, or gives it up.
+func (a adminServer) brokersSoon(ctx context.Context) (wait func(wanted bool) ([]string, error)) {
+	ctx, cancel := context.WithCancel(ctx)
+	var ids []string
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ids, err = a.brokers(ctx)
+	}()
+	return func(wanted bool) ([]string, error) {
+		if !wanted {
+			cancel()
+		}
+		<-done
+		cancel()
+		return ids, err
 	}
 }
 

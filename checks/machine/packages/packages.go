@@ -3,6 +3,7 @@ package packages
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,16 +70,16 @@ func readStatus(r io.Reader) ([]string, error) {
 	var names []string
 	var name string
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), ": ")
-		switch key {
+	lines.Buffer(make([]byte, 64<<10), maxLine)
+	for lines.Scan() { // of a megabyte, at each start: nothing is copied that is not kept
+		key, value, _ := bytes.Cut(lines.Bytes(), []byte(": "))
+		switch string(key) {
 		case "":
 			name = ""
 		case "Package":
-			name = value
+			name = string(value)
 		case "Status":
-			if name != "" && present(value) {
+			if name != "" && present(string(value)) {
 				names = append(names, name)
 			}
 		}
