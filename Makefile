@@ -8,6 +8,7 @@ LDFLAGS  := -s -w -X main.release=$(VERSION)
 RACE     := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 TOOL     := $(GO) tool -modfile=tools.mod
 FUZZTIME ?= 20s
+RUN      ?= .
 
 .PHONY: build run demo test test-real lint bench bench-s3 bench-clusters fuzz clean
 
@@ -28,7 +29,7 @@ test: ## unit, golden, command-line and race tests; no root, no network
 	$(GO) test $(RACE) ./...
 
 test-real: ## against real servers on loopback, as root on Debian or Ubuntu: it installs what is missing, minutes the first time
-	$(GO) test -tags real -count=1 -parallel 4 -timeout 30m ./fixtures/real/...
+	$(GO) test -tags real -count=1 -parallel 4 -timeout 30m -run '$(RUN)' ./fixtures/real/...
 
 lint:
 	test -z "$$($(TOOL) gofumpt -l . | tee /dev/stderr)"

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -19,13 +18,9 @@ import (
 )
 
 const (
-	// patience is for a context without a deadline.
-	patience = 5 * time.Second
 	// metadataLog is the topic of KRaft's own quorum.
 	metadataLog = "__cluster_metadata"
 )
-
-var errNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
 
 // A broker is what one broker says of itself and of its cluster.
 type broker struct {
@@ -92,9 +87,9 @@ type voter struct {
 // Observe looks at one broker, over one connection.
 func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
 	if t.Address == "" {
-		return nil, errNoAddress
+		return nil, checks.ErrNoAddress
 	}
-	ctx, cancel := share(ctx, 0.9) // to say in time who kept silent
+	ctx, cancel := checks.Share(ctx, 0.9) // to say in time who kept silent
 	defer cancel()
 	conn, err := host.Network.Dial(ctx, "tcp", t.Address)
 	if err != nil {
@@ -121,15 +116,6 @@ func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (a
 		return seen, ctx.Err()
 	}
 	return seen, nil
-}
-
-// share is a context that ends with a part of the time that is left.
-func share(ctx context.Context, part float64) (context.Context, context.CancelFunc) {
-	left := patience
-	if deadline, ok := ctx.Deadline(); ok {
-		left = time.Until(deadline)
-	}
-	return context.WithTimeout(ctx, time.Duration(float64(left)*part))
 }
 
 // down words why a broker said nothing. An error that is ours, such as an
@@ -289,7 +275,7 @@ func (s *broker) askQuorum(w *wire) (take func(context.Context)) {
 	}}
 	wait := w.ask(request, answer)
 	return func(ctx context.Context) {
-		half, cancel := share(ctx, 0.5)
+		half, cancel := checks.Share(ctx, 0.5)
 		defer cancel()
 		defer context.AfterFunc(half, func() { w.conn.Close() })()
 		if err := wait(); err != nil {

@@ -28,8 +28,6 @@ const (
 	knocks = 2
 )
 
-var errNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
-
 // Observe looks at one target.
 func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
 	switch t.Kind {
@@ -58,7 +56,7 @@ type node struct {
 func observeNode(ctx context.Context, network checks.Network, t checks.Target) (any, error) {
 	address, err := netip.ParseAddr(t.Address)
 	if err != nil {
-		return nil, errNoAddress
+		return nil, checks.ErrNoAddress
 	}
 	limit, err := strconv.Atoi(t.Args[argMTU])
 	if err != nil {
@@ -139,7 +137,7 @@ const (
 
 func observePort(ctx context.Context, network checks.Network, t checks.Target) (any, error) {
 	if t.Address == "" {
-		return nil, errNoAddress
+		return nil, checks.ErrNoAddress
 	}
 	conn, err := network.Dial(ctx, t.Args[argProtocol], t.Address)
 	if err == nil {

@@ -123,7 +123,7 @@ func observeHAProxy(ctx context.Context, host checks.Host) (any, error) {
 	if b.listens(portStats) == nil {
 		return b, nil
 	}
-	ctx, cancel := early(ctx)
+	ctx, cancel := checks.Share(ctx, 0.9)
 	defer cancel()
 	client := newClient(host.Network)
 	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(portStats)) + "/;csv"

@@ -166,7 +166,7 @@ func TestSilence(t *testing.T) {
 	require.Equal(t, "connection refused", a.Silent)
 
 	_, err = look(t, within(t, time.Second), "")
-	require.ErrorIs(t, err, errNoAddress)
+	require.ErrorIs(t, err, checks.ErrNoAddress)
 
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -130,9 +130,9 @@ func (l *lag) UnmarshalJSON(b []byte) error {
 // member says of itself.
 func observeMember(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
 	if t.Address == "" {
-		return nil, errNoAddress
+		return nil, checks.ErrNoAddress
 	}
-	ctx, cancel := early(ctx)
+	ctx, cancel := checks.Share(ctx, 0.9)
 	defer cancel()
 	client := newClient(host.Network)
 	var a answer
@@ -156,18 +156,6 @@ func observeMember(ctx context.Context, host checks.Host, t checks.Target) (any,
 		return a, nil
 	}
 	return a, cmp.Or(errs[0], errs[1], errs[2])
-}
-
-var errNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
-
-// early ends a little before its parent, so that what was seen by then can
-// still be handed in.
-func early(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(deadline)*9/10)
 }
 
 // behind says whether a replica looks as if it did not keep up, by its own word

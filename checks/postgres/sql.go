@@ -42,13 +42,13 @@ const (
 // observeSQL logs in to PostgreSQL of one node.
 func observeSQL(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
 	if t.Address == "" {
-		return nil, errNoAddress
+		return nil, checks.ErrNoAddress
 	}
 	password, err := host.Secret(platform.SecretRef{Env: t.Args[argEnv], File: t.Args[argFile]})
 	if err != nil {
 		return nil, fmt.Errorf("password: %w", err)
 	}
-	ctx, cancel := early(ctx)
+	ctx, cancel := checks.Share(ctx, 0.9)
 	defer cancel()
 	conf, err := login(ctx, host.Network, t.Address, t.Args[argUser], password)
 	if err != nil {

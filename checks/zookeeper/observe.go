@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"carbonio-check/checks"
 )
@@ -24,14 +23,11 @@ const (
 	maxAnswer = 64 << 10
 	// maxDocument is the largest that is read of the AdminServer.
 	maxDocument = 1 << 20
-	patience    = 5 * time.Second // for a context without a deadline
 
 	notServing = "This ZooKeeper instance is not currently serving requests"
 	notAllowed = "is not executed because it is not in the whitelist"
 	registry   = "/brokers/ids/"
 )
-
-var errNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
 
 // A server is what one server says of itself.
 type server struct {
@@ -62,11 +58,11 @@ const (
 func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
 	address, err := netip.ParseAddrPort(t.Address)
 	if err != nil {
-		return nil, errNoAddress
+		return nil, checks.ErrNoAddress
 	}
-	ctx, cancel := share(ctx, 0.9) // to say in time who kept silent
+	ctx, cancel := checks.Share(ctx, 0.9) // to say in time who kept silent
 	defer cancel()
-	half, cancel := share(ctx, 0.5) // the rest is for the second source
+	half, cancel := checks.Share(ctx, 0.5) // the rest is for the second source
 	defer cancel()
 	admin := adminServer{host.Network, netip.AddrPortFrom(address.Addr(), adminPort).String()}
 	registered := admin.brokersSoon(ctx) // of the leader; who that is, is not known yet
@@ -88,15 +84,6 @@ func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (a
 		return seen, ctx.Err()
 	}
 	return seen, nil
-}
-
-// share is a context that ends with a part of the time that is left.
-func share(ctx context.Context, part float64) (context.Context, context.CancelFunc) {
-	left := patience
-	if deadline, ok := ctx.Deadline(); ok {
-		left = time.Until(deadline)
-	}
-	return context.WithTimeout(ctx, time.Duration(float64(left)*part))
 }
 
 // state asks for srvr, or words why there is no answer. An error that is ours,
