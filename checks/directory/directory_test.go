@@ -550,6 +550,14 @@ func TestToolsRun(t *testing.T) {
 	require.NoError(t, err)
 	findings := Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindTools), data)})
 	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Fail, "tools zmldapmmrtool": checks.Unknown}, statuses(findings))
+
+	l.host.Run = func(context.Context, string, ...string) (string, error) {
+		return "", &checks.ExitError{Name: "su", Code: 1, Stderr: "su: user zextras does not exist"}
+	}
+	data, err = Module{}.Observe(t.Context(), l.host, l.target(t, kindTools))
+	require.NoError(t, err)
+	findings = Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindTools), data)})
+	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Unknown, "tools zmldapmmrtool": checks.Unknown}, statuses(findings))
 }
 
 func TestVector(t *testing.T) {

@@ -95,6 +95,8 @@ func understand[T any](run shell, ctx context.Context, program string, parse fun
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.As(err, &exit) && (exit.Code == 126 || exit.Code == 127):
 		o.Unseen = "it is not there"
+	case exit != nil && strings.HasPrefix(exit.Stderr, "su: "): // which did not get as far
+		o.Unseen = exit.Stderr
 	case exit != nil:
 		o.Failed = firstOf(exit.Stderr, exit.Error())
 	case err != nil:

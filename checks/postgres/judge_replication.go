@@ -125,7 +125,7 @@ func (c cluster) streams(m member) string {
 		if other.Status == nil {
 			continue
 		}
-		for _, s := range other.Status.Replication {
+		for _, s := range other.last().Replication {
 			if same(s.Name, application(m.name)) && state != streaming {
 				state = s.State
 			}

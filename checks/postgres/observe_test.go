@@ -243,6 +243,30 @@ func TestAskedAgain(t *testing.T) {
 	require.EqualValues(t, 2, asked.Load())
 }
 
+// A leader that does not stream to a replica yet is asked again.
+func TestReplicaJoins(t *testing.T) {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/cluster":
+			_, _ = io.WriteString(w, `{"members": [{"name": "svc1", "role": "leader", "state": "running"}, {"name": "svc2", "role": "replica", "state": "running"}]}`)
+		case r.URL.Path == "/history":
+			_, _ = io.WriteString(w, "[]")
+		case asked.Add(1) == 1:
+			_, _ = io.WriteString(w, `{"state": "running", "role": "master", "xlog": {"location": 1}}`)
+		default:
+			_, _ = io.WriteString(w, `{"state": "running", "role": "master", "xlog": {"location": 1}, "replication": [{"application_name": "svc2", "state": "streaming"}]}`)
+		}
+	}))
+	defer s.Close()
+	a, err := look(t, within(t, 5*time.Second), s.Listener.Addr().String())
+	require.NoError(t, err)
+	require.Empty(t, a.Status.Replication)
+	require.NotNil(t, a.Later)
+	require.Equal(t, "svc2", a.Later.Replication[0].Name)
+	require.EqualValues(t, 2, asked.Load())
+}
+
 const showUbuntu = `Id=patroni.service
 LoadState=loaded
 ActiveState=active

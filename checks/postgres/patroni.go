@@ -159,17 +159,27 @@ func observeMember(ctx context.Context, host checks.Host, t checks.Target) (any,
 }
 
 // behind says whether a replica looks as if it did not keep up, by its own word
-// or by what the cluster knows of it.
+// or by what the cluster knows of it; or whether a leader does not stream to a
+// replica that runs, as for the seconds in which it joins.
 func (a answer) behind(t checks.Target) bool {
 	s := a.Status
-	if s == nil || s.State != running || s.leads() {
+	switch {
+	case s == nil || s.State != running:
 		return false
-	}
-	if s.XLog.Received-s.XLog.Replayed > maxLag {
+	case s.leads():
+		return a.Cluster != nil && slices.ContainsFunc(a.Cluster.Members, func(e entry) bool {
+			return !e.leads() && (e.State == running || e.State == streaming) && !s.streamsTo(e.Name)
+		})
+	case s.XLog.Received-s.XLog.Replayed > maxLag:
 		return true
 	}
 	e, ok := a.entry(t)
 	return ok && e.Lag > maxLag
+}
+
+// streamsTo says whether a replica of that name gets what the member writes.
+func (s status) streamsTo(name string) bool {
+	return slices.ContainsFunc(s.Replication, func(r sender) bool { return same(r.Name, application(name)) })
 }
 
 // entry finds the node in a view: by its name, which HAA takes from the
