@@ -32,6 +32,9 @@ const (
 	cleanPause = 300 * time.Millisecond
 	lastPause  = 2 * time.Second
 	awayTries  = 5
+	// landing is how long a request that changes the bucket may go on when its
+	// context ends.
+	landing = 2 * time.Second
 	// maxListed bounds the listings that look for what is left.
 	maxListed = 200_000
 )
@@ -81,6 +84,22 @@ func (n *Namespace) Prefix() string { return n.prefix }
 // Key is the key of a name, for reading.
 func (n *Namespace) Key(name string) string { return n.prefix + name }
 
+// land is a context for a request that changes the bucket: a server may carry out
+// what was given up half-way, and do it after everything was cleaned. So what is
+// under way may land, for a while; what has not begun does not begin.
+func land(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() != nil {
+		return ctx, func() {}
+	}
+	on, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if pause(on, landing) {
+			cancel()
+		}
+	})
+	return on, func() { stop(); cancel() }
+}
+
 // note opens the books on a name, before anything is sent.
 func (n *Namespace) note(name string, change func(*object)) (string, error) {
 	if !runForm.MatchString(n.run) {
@@ -123,6 +142,8 @@ func (n *Namespace) Put(ctx context.Context, name string, body io.Reader, size i
 	if err != nil {
 		return Info{}, err
 	}
+	ctx, cancel := land(ctx)
+	defer cancel()
 	ctx, trip := withTrip(ctx, false)
 	var u minio.UploadInfo
 	err = n.store.unsignedFirst(body, func(unsigned bool) error {
@@ -187,6 +208,8 @@ func (n *Namespace) Delete(ctx context.Context, name string) error {
 
 // remove deletes a key, or one version of it, and keeps the books.
 func (n *Namespace) remove(ctx context.Context, key, version string) error {
+	ctx, cancel := land(ctx)
+	defer cancel()
 	ctx, trip := withTrip(ctx, false)
 	err := n.store.core.RemoveObject(ctx, n.store.bucket, key, minio.RemoveObjectOptions{VersionID: version})
 	err = n.store.fail("delete", trip, err)
@@ -227,6 +250,8 @@ func (n *Namespace) CreateMultipart(ctx context.Context, name string) (Upload, e
 	if err != nil {
 		return Upload{}, err
 	}
+	ctx, cancel := land(ctx)
+	defer cancel()
 	ctx, trip := withTrip(ctx, false)
 	id, err := n.store.core.NewMultipartUpload(ctx, n.store.bucket, key, minio.PutObjectOptions{ContentType: contentType})
 	if err == nil && id == "" {
@@ -242,6 +267,8 @@ func (n *Namespace) CreateMultipart(ctx context.Context, name string) (Upload, e
 // UploadPart writes one part; they are counted from 1, and all but the last are
 // of at least 5 MiB.
 func (n *Namespace) UploadPart(ctx context.Context, u Upload, number int, body io.Reader, size int64) (Part, error) {
+	ctx, cancel := land(ctx)
+	defer cancel()
 	ctx, trip := withTrip(ctx, false)
 	var p minio.ObjectPart
 	err := n.store.unsignedFirst(body, func(unsigned bool) error {
@@ -260,6 +287,8 @@ func (n *Namespace) Complete(ctx context.Context, u Upload, parts []Part) (Info,
 	for i, p := range parts {
 		all[i] = minio.CompletePart{PartNumber: p.Number, ETag: p.ETag}
 	}
+	ctx, cancel := land(ctx)
+	defer cancel()
 	ctx, trip := withTrip(ctx, false)
 	i, err := n.store.core.CompleteMultipartUpload(ctx, n.store.bucket, u.key, u.ID, all, minio.PutObjectOptions{})
 	if err != nil {
