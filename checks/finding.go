@@ -2,6 +2,7 @@ package checks
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -53,6 +54,25 @@ type Tolerance struct {
 	Least    int
 	// Rests names services without which this one stops too.
 	Rests []string
+}
+
+// Spare is how many more members the service by itself can lose, whichever they
+// are, once it has lost these as well; below zero it stands still.
+func (t Tolerance) Spare(lost ...string) int {
+	works := func(members []string) int {
+		n := 0
+		for _, m := range members {
+			if slices.Contains(t.Alive, m) && !slices.Contains(lost, m) {
+				n++
+			}
+		}
+		return n
+	}
+	least := works(t.Alive) - t.Needs
+	for _, set := range t.Together {
+		least = min(least, works(set)-t.Least)
+	}
+	return least
 }
 
 // A Ref names a check on a target.

@@ -203,6 +203,23 @@ func (h Host) Exists(name string) (bool, error) {
 	return err == nil, err
 }
 
+// A Shell runs a command line of ours.
+type Shell func(ctx context.Context, line string) (string, error)
+
+// Zextras is how to run the commands of Carbonio, which are for that user: root
+// may become it, and the user is itself.
+func (h Host) Zextras(ctx context.Context) (Shell, error) {
+	if h.Machine.UID() == 0 {
+		return func(ctx context.Context, line string) (string, error) {
+			return h.Run(ctx, "su", "-", "zextras", "-c", line)
+		}, nil
+	}
+	if name, err := h.Run(ctx, "id", "-un"); err != nil || strings.TrimSpace(name) != "zextras" {
+		return nil, errors.New("carbonio commands run as zextras: run carbonio-check as root")
+	}
+	return func(ctx context.Context, line string) (string, error) { return h.Run(ctx, "sh", "-c", line) }, nil
+}
+
 func clean(name string) string {
 	return cmp.Or(strings.TrimPrefix(path.Clean("/"+name), "/"), ".")
 }

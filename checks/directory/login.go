@@ -68,7 +68,7 @@ func loginOf(ctx context.Context, host checks.Host, p plan) func() (login, error
 func localLogin(ctx context.Context, host checks.Host) (login, error) {
 	ctx, cancel := context.WithTimeout(ctx, remaining(ctx)*2/3)
 	defer cancel()
-	run, err := zextras(ctx, host)
+	run, err := host.Zextras(ctx)
 	if err != nil {
 		return login{}, err
 	}
@@ -90,20 +90,4 @@ func localLogin(ctx context.Context, host checks.Host) (login, error) {
 		return login{}, fmt.Errorf("zmlocalconfig did not run: %w", err)
 	}
 	return login{}, errors.New("zmlocalconfig names no ldap_root_password")
-}
-
-// shell runs a command line of ours as the user zextras.
-type shell func(ctx context.Context, line string) (string, error)
-
-// zextras is how to become that user: root may, and the user is itself.
-func zextras(ctx context.Context, host checks.Host) (shell, error) {
-	if host.Machine.UID() == 0 {
-		return func(ctx context.Context, line string) (string, error) {
-			return host.Run(ctx, "su", "-", "zextras", "-c", line)
-		}, nil
-	}
-	if name, err := host.Run(ctx, "id", "-un"); err != nil || strings.TrimSpace(name) != "zextras" {
-		return nil, errors.New("the commands of Carbonio run as zextras: run carbonio-check as root")
-	}
-	return func(ctx context.Context, line string) (string, error) { return host.Run(ctx, "sh", "-c", line) }, nil
 }

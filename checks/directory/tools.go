@@ -60,7 +60,7 @@ type mmr struct {
 }
 
 func observeTools(ctx context.Context, host checks.Host) (any, error) {
-	run, err := zextras(ctx, host)
+	run, err := host.Zextras(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func observeTools(ctx context.Context, host checks.Host) (any, error) {
 
 // understand runs a program. Its exit status means little: both exit 0 over
 // what is broken, and otherwise only when they died half-way.
-func understand[T any](run shell, ctx context.Context, program string, parse func(string) T) output[T] {
+func understand[T any](run checks.Shell, ctx context.Context, program string, parse func(string) T) output[T] {
 	text, err := run(ctx, program)
 	o := output[T]{Said: parse(text)}
 	var exit *checks.ExitError

@@ -258,7 +258,7 @@ func (v view) tolerance() checks.Finding {
 	switch kafka := all[0]; {
 	case len(v.members) == 1:
 		f = o.Skip(toleranceID, cluster, "there is a single broker: none to lose")
-	case spare(kafka) >= 1:
+	case kafka.Spare() >= 1:
 		f = o.Pass(toleranceID, cluster, "%s", said)
 	default:
 		f = o.Fail(toleranceID, cluster, "Kafka %s", spared(kafka)).Saw(said).Wanted("one more broker to lose")
@@ -345,24 +345,8 @@ func (v view) follows(m member) bool {
 	return false
 }
 
-// spare is how many members the service can lose, whichever they are; below
-// zero it has stopped.
-func spare(t checks.Tolerance) int {
-	n := len(t.Alive) - t.Needs
-	for _, set := range t.Together {
-		living := 0
-		for _, node := range set {
-			if slices.Contains(t.Alive, node) {
-				living++
-			}
-		}
-		n = min(n, living-t.Least)
-	}
-	return n
-}
-
 func spared(t checks.Tolerance) string {
-	switch n := spare(t); {
+	switch n := t.Spare(); {
 	case n < 0:
 		return "stopped already, at least in part"
 	case n == 0:

@@ -205,14 +205,11 @@ func observeJournal(ctx context.Context, host checks.Host) (any, error) {
 // observeLDAP reads the services that the directory has for this node.
 func observeLDAP(ctx context.Context, host checks.Host) (any, error) {
 	const line = `TERM=xterm-256color; PATH=/opt/zextras/bin:$PATH; export TERM PATH; carbonio prov -l gs "$(zmhostname)" zimbraServiceEnabled`
-	run := []string{"su", "-", "zextras", "-c", line}
-	if host.Machine.UID() != 0 {
-		if name, err := host.Run(ctx, "id", "-un"); err != nil || strings.TrimSpace(name) != "zextras" {
-			return nil, errors.New("carbonio commands run as zextras: run carbonio-check as root")
-		}
-		run = []string{"sh", "-c", line}
+	run, err := host.Zextras(ctx)
+	if err != nil {
+		return nil, err
 	}
-	text, err := host.Run(ctx, run[0], run[1:]...)
+	text, err := run(ctx, line)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ type volume struct {
 }
 
 func observeCarbonio(ctx context.Context, host checks.Host) (any, error) {
-	run, err := zextras(ctx, host)
+	run, err := carbonioShell(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -97,22 +97,13 @@ func observeCarbonio(ctx context.Context, host checks.Host) (any, error) {
 	return out, ctx.Err()
 }
 
-// shell runs a command line of ours as the user zextras.
-type shell func(ctx context.Context, line string) (string, error)
-
-// zextras is how to become that user: root may, and the user is itself.
-func zextras(ctx context.Context, host checks.Host) (shell, error) {
-	// The commands draw a progress line unless the terminal is a known one (HABEAT).
-	const prefix = "TERM=xterm-256color PATH=/opt/zextras/bin:$PATH "
-	if host.Machine.UID() == 0 {
-		return func(ctx context.Context, line string) (string, error) {
-			return host.Run(ctx, "su", "-", "zextras", "-c", prefix+line)
-		}, nil
-	}
-	if name, err := host.Run(ctx, "id", "-un"); err != nil || strings.TrimSpace(name) != "zextras" {
-		return nil, errors.New("carbonio commands run as zextras: run carbonio-check as root")
-	}
-	return func(ctx context.Context, line string) (string, error) { return host.Run(ctx, "sh", "-c", prefix+line) }, nil
+// carbonioShell is how to run the commands of Carbonio. They draw a progress line
+// unless the terminal is a known one (HABEAT).
+func carbonioShell(ctx context.Context, host checks.Host) (checks.Shell, error) {
+	run, err := host.Zextras(ctx)
+	return func(ctx context.Context, line string) (string, error) {
+		return run(ctx, "TERM=xterm-256color PATH=/opt/zextras/bin:$PATH "+line)
+	}, err
 }
 
 // uuidForm keeps a listing from putting words of its own into a command line.
@@ -120,7 +111,7 @@ var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-
 
 // testConnection is healthy with the phrase "connection ok" and exit status 0;
 // no other output is documented, so it is kept as it is (CORE).
-func testConnection(ctx context.Context, run shell, uuid string, secrets []string) *test {
+func testConnection(ctx context.Context, run checks.Shell, uuid string, secrets []string) *test {
 	text, err := run(ctx, "carbonio core testS3Connection "+uuid)
 	text = scrub(stripped(text), secrets)
 	var exit *checks.ExitError

@@ -118,7 +118,7 @@ func (s stop) without(other stop) stop {
 func (p platform) lose(nodes ...string) stop {
 	var s stop
 	for _, t := range p {
-		if spare(t, nodes) < 0 {
+		if t.Spare(nodes...) < 0 {
 			s.itself = append(s.itself, t.Service)
 		}
 	}
@@ -135,31 +135,12 @@ func (p platform) lose(nodes ...string) stop {
 	return s
 }
 
-// spare is how many more members a service by itself can lose, whichever they
-// are; below zero it stands still.
-func spare(t checks.Tolerance, lost []string) int {
-	works := func(members []string) int {
-		n := 0
-		for _, m := range members {
-			if slices.Contains(t.Alive, m) && !slices.Contains(lost, m) {
-				n++
-			}
-		}
-		return n
-	}
-	least := works(t.Alive) - t.Needs
-	for _, set := range t.Together {
-		least = min(least, works(set)-t.Least)
-	}
-	return least
-}
-
 // margins says of each service how many nodes it can lose, those it rests on
 // counted in.
 func (p platform) margins() []string {
 	margin := map[string]int{}
 	for _, t := range p {
-		margin[t.Service] = spare(t, nil)
+		margin[t.Service] = t.Spare()
 	}
 	for range p { // as often as a chain can be long
 		for _, t := range p {
