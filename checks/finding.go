@@ -1,9 +1,11 @@
 package checks
 
 import (
+	"fmt"
 	"maps"
-	"slices"
 	"time"
+
+	"carbonio-check/platform"
 )
 
 // Status is a verdict on one check and target.
@@ -19,71 +21,159 @@ const (
 )
 
 // A Finding is what a judge says of one check on one target from one vantage.
+// Judges make it with the methods of a Check.
 type Finding struct {
-	Check   string
+	Check   *Check
 	Target  string
 	Vantage string // empty: a verdict on the whole platform
 	Status  Status
 	Message string // one sentence, lower case, no full stop
 	// Evidence holds what was seen; "seen" and "want" are shown side by side.
 	Evidence map[string]string
-	// Remedy and Source are taken from the catalogue when a judge leaves them empty.
-	Remedy string
-	Source string
+	// Remedy and Sources are taken from the catalogue when a judge leaves them empty.
+	Remedy  string
+	Sources []platform.Source
 	// Needs are the findings that would explain this one, besides those that
 	// the catalogue names for the same target: from the same vantage, or one of
 	// the two being the platform's, or what a node found of itself.
-	Needs []Ref
-	// BlockedBy is the root cause; the runner sets it.
-	BlockedBy *Ref
-	// Tolerance is how much a cluster can lose, for those who conclude from it.
-	Tolerance []Tolerance
-	At        time.Time
-	Took      time.Duration
+	Needs []Need
+	// Stopped: something that the platform needs does not work any more. It is
+	// never folded away: it keeps its status and names its cause.
+	Stopped bool
+	// Cause is the root cause that explains the finding; the runner sets it.
+	Cause *Need
+	// Defect: the finding was made against the contract, or by a broken judge.
+	Defect bool
+	At     time.Time
+	Took   time.Duration
 }
 
-// Tolerance is what a service of several nodes needs to go on.
-type Tolerance struct {
-	Service string   // "Kafka", "Kafka transactions", "PostgreSQL failover"
-	Members []string // the nodes that carry it, alive or not
-	Alive   []string // of these, the ones that were seen to work
-	Needs   int      // how many of them must live
-	// Together are sets of members of which each needs Least alive, where not
-	// just any majority will do: the replicas of a partition.
-	Together [][]string
-	Least    int
-	// Rests names services without which this one stops too.
-	Rests []string
+// A Basis is what a finding rests on: a Sight, or a Proof over several.
+type Basis interface{ Proof() Proof }
+
+// A Proof says from where and when something was seen, and whether all of it
+// was. The zero value proves nothing. It is made only by sights, by [Together],
+// [From], and the quantifiers of package cluster.
+type Proof struct {
+	vantage     string
+	at          time.Time
+	took        time.Duration
+	seen, whole bool
+	why         Unseen // why it is not whole
 }
 
-// Spare is how many more members the service by itself can lose, whichever they
-// are, once it has lost these as well; below zero it stands still.
-func (t Tolerance) Spare(lost ...string) int {
-	works := func(members []string) int {
-		n := 0
-		for _, m := range members {
-			if slices.Contains(t.Alive, m) && !slices.Contains(lost, m) {
-				n++
-			}
+// Proof makes a Proof a Basis.
+func (p Proof) Proof() Proof { return p }
+
+// From is the basis of what is said from a vantage without having looked: only
+// Skip and Unknown may rest on it.
+func From(vantage string) Proof { return Proof{vantage: vantage} }
+
+// Together is the proof of what is said of several at once: seen where any of
+// them was, whole where all of them were. It is the whole platform's word when
+// they look from different nodes.
+func Together[B Basis](all ...B) Proof {
+	if len(all) == 0 {
+		return Proof{}
+	}
+	out := all[0].Proof()
+	for _, b := range all[1:] {
+		p := b.Proof()
+		if p.vantage != out.vantage {
+			out.vantage = ""
 		}
-		return n
+		if out.at.IsZero() || p.at.After(out.at) {
+			out.at = p.at
+		}
+		if out.whole && !p.whole {
+			out.why = p.why
+		}
+		out.took = max(out.took, p.took)
+		out.seen, out.whole = out.seen || p.seen, out.whole && p.whole
 	}
-	least := works(t.Alive) - t.Needs
-	for _, set := range t.Together {
-		least = min(least, works(set)-t.Least)
-	}
-	return least
+	return out
 }
 
-// A Ref names a check on a target.
-type Ref struct{ Check, Target string }
+// Part is the proof of something that the part seen is enough for: that one of
+// several answers was whole, though another look beside it broke off.
+func (p Proof) Part() Proof {
+	p.whole = p.seen
+	return p
+}
 
-// String gives "network.ping mbox2.example.com".
-func (r Ref) String() string {
-	if r.Target == "" {
-		return r.Check
+// Platform makes the proof the whole platform's word, whoever looked.
+func (p Proof) Platform() Proof {
+	p.vantage = ""
+	return p
+}
+
+// Pass is the finding that a check holds on a target. What was not seen whole
+// does not pass: the finding is unknown then.
+func (c *Check) Pass(b Basis, target, format string, args ...any) Finding {
+	p := b.Proof()
+	switch {
+	case !p.seen:
+		return c.unproven(p, Pass, target)
+	case !p.whole:
+		return c.Unknown(p, target, "could not be seen: %s", p.why)
 	}
-	return r.Check + " " + r.Target
+	return c.finding(p, Pass, target, format, args)
+}
+
+// Warn is the finding that something works and will hurt.
+func (c *Check) Warn(b Basis, target, format string, args ...any) Finding {
+	if p := b.Proof(); !p.seen {
+		return c.unproven(p, Warn, target)
+	}
+	return c.finding(b.Proof(), Warn, target, format, args)
+}
+
+// Fail is the finding that something was seen and is wrong.
+func (c *Check) Fail(b Basis, target, format string, args ...any) Finding {
+	if p := b.Proof(); !p.seen {
+		return c.unproven(p, Fail, target)
+	}
+	return c.finding(b.Proof(), Fail, target, format, args)
+}
+
+// Skip is the finding that a check does not apply, and why.
+func (c *Check) Skip(b Basis, target, format string, args ...any) Finding {
+	return c.finding(b.Proof(), Skip, target, format, args)
+}
+
+// Unknown is the finding that something could not be seen, and why.
+func (c *Check) Unknown(b Basis, target, format string, args ...any) Finding {
+	return c.finding(b.Proof(), Unknown, target, format, args)
+}
+
+// Unseen is the finding that something could not be seen, for the reason that
+// the basis itself gives.
+func (c *Check) Unseen(b Basis, target string) Finding {
+	return c.Unknown(b, target, "could not be seen: %s", b.Proof().why)
+}
+
+// WithoutAddress is the finding about a node that nobody knows an address of.
+func (c *Check) WithoutAddress(b Basis, target, node string) Finding {
+	return c.Unknown(b, target, "%s has no address: neither the inventory, /etc/hosts nor DNS names one", node).
+		Needing(AddressOf(node)...)
+}
+
+// unproven is the finding in place of a verdict on what nobody saw.
+func (c *Check) unproven(p Proof, s Status, target string) Finding {
+	f := c.finding(p, Unknown, target, "%s", []any{Defect("%s says %s of what was not seen", c.ID, s)})
+	f.Defect = true
+	return f
+}
+
+func (c *Check) finding(p Proof, s Status, target, format string, args []any) Finding {
+	message := format
+	if len(args) > 0 {
+		message = fmt.Sprintf(format, args...)
+	}
+	return Finding{
+		Check: c, Target: target, Vantage: p.vantage, Status: s,
+		Message: message, At: p.at, Took: p.took,
+	}
 }
 
 // Saw adds what was seen to the evidence.
@@ -108,14 +198,21 @@ func (f Finding) Fix(remedy string) Finding {
 	return f
 }
 
-// From names the source of exactly this requirement.
-func (f Finding) From(source string) Finding {
-	f.Source = source
+// Per names the sources of exactly this requirement.
+func (f Finding) Per(sources ...platform.Source) Finding {
+	f.Sources = sources
 	return f
 }
 
-// Needing names a finding that would explain this one.
-func (f Finding) Needing(check, target string) Finding {
-	f.Needs = append(f.Needs[:len(f.Needs):len(f.Needs)], Ref{check, target})
+// Needing names findings that would explain this one.
+func (f Finding) Needing(needs ...Need) Finding {
+	f.Needs = append(f.Needs[:len(f.Needs):len(f.Needs)], needs...)
+	return f
+}
+
+// Stops marks the finding as one of something that does not work any more. Of
+// what is not a failure it says nothing.
+func (f Finding) Stops() Finding {
+	f.Stopped = f.Status == Fail
 	return f
 }

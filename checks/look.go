@@ -2,18 +2,230 @@ package checks
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"iter"
 	"time"
 )
 
-// ErrNoAddress is the error of a look at a node that nobody knows an address of.
-var ErrNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
+// A Look is how targets of one kind are looked at. Ask is what the look needs to
+// know of a target beyond its name and address, Seen is what it sees; both are
+// plain data that survives JSON. [Nothing] stands in where there is no Ask.
+type Look[Ask, Seen any] struct {
+	// Kind is the subject's own word for it, unique within the subject: "port".
+	Kind string
+	// Timeout is the deadline of a look that needs more than the run's --timeout
+	// would give; zero: the run's.
+	Timeout time.Duration
+	// Grace is what the look may take, once its deadline is over or the run was
+	// interrupted, to put back what it changed. Only a look that writes has one.
+	Grace time.Duration
+	// Alone asks to be made after everything else, and by itself: the look loads
+	// the machine and the network, and would spoil what others measure.
+	Alone bool
+	// Targets lists what to look at, from the scope and the machine it stands on.
+	// It is quick and never touches the network. An error means that even that
+	// could not be learned; it becomes unknown for every check of the look.
+	Targets func(Scope, Host) ([]Target[Ask], error)
+	// Observe looks at one target, within the deadline of its context. It records
+	// facts, and an error only where there are none, or not all: what it returns
+	// beside an error is what was seen before. It starts no goroutine that it
+	// does not wait for.
+	Observe func(context.Context, Host, Target[Ask]) (Seen, error)
+}
+
+// Nothing is the Ask of a look that needs to know nothing more.
+type Nothing struct{}
+
+// A Target is one thing to look at. Name and Address together are unique within
+// a look.
+type Target[Ask any] struct {
+	Name    string `json:"name"`              // as a person would call it: "mbox1.example.com"
+	Node    string `json:"node,omitempty"`    // the node of the platform it stands on
+	Address string `json:"address,omitempty"` // where to connect: "10.0.0.7:9092"; counts for the bound per host
+	Ask     Ask    `json:"ask,omitzero"`
+}
+
+// AnyLook is a Look of whatever types; only a *Look is one.
+type AnyLook interface {
+	// Name is the look's kind.
+	Name() string
+	// Plan lists its targets, each ready to be looked at.
+	Plan(Scope, Host) ([]Planned, error)
+	// verify says what is wrong with the look, and readable with an observation.
+	verify() error
+	readable(Observation) error
+}
+
+// Planned is a look at one target that is still to be made.
+type Planned struct {
+	Kind           string
+	Target         Target[json.RawMessage]
+	Timeout, Grace time.Duration
+	Alone          bool
+	// Observe returns what was seen as JSON, nil when nothing was.
+	Observe func(context.Context, Host) (json.RawMessage, error)
+}
+
+// Name is the look's kind.
+func (l *Look[Ask, Seen]) Name() string { return l.Kind }
+
+// Plan lists the look's targets, each ready to be looked at.
+func (l *Look[Ask, Seen]) Plan(scope Scope, host Host) ([]Planned, error) {
+	targets, err := l.Targets(scope, host)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Planned, 0, len(targets))
+	for _, t := range targets {
+		ask, err := rawAsk(t.Ask)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", l.Kind, t.Name, err)
+		}
+		out = append(out, Planned{
+			Kind:    l.Kind,
+			Target:  Target[json.RawMessage]{t.Name, t.Node, t.Address, ask},
+			Timeout: l.Timeout, Grace: l.Grace, Alone: l.Alone,
+			Observe: func(ctx context.Context, host Host) (json.RawMessage, error) { return l.observe(ctx, host, t) },
+		})
+	}
+	return out, nil
+}
+
+func rawAsk[Ask any](ask Ask) (json.RawMessage, error) {
+	if _, none := any(ask).(Nothing); none {
+		return nil, nil
+	}
+	return json.Marshal(ask)
+}
+
+// observe makes the look. A zero value beside an error is nothing seen.
+func (l *Look[Ask, Seen]) observe(ctx context.Context, host Host, t Target[Ask]) (json.RawMessage, error) {
+	seen, err := l.Observe(ctx, host, t)
+	raw, jsonErr := json.Marshal(seen)
+	if jsonErr != nil {
+		return nil, errors.Join(err, jsonErr)
+	}
+	if err != nil {
+		if zero, zeroErr := json.Marshal(*new(Seen)); zeroErr == nil && string(zero) == string(raw) {
+			return nil, err
+		}
+	}
+	return raw, err
+}
+
+func (l *Look[Ask, Seen]) verify() error {
+	switch {
+	case l.Kind == "":
+		return errors.New("a look has no kind")
+	case l.Targets == nil || l.Observe == nil:
+		return fmt.Errorf("the look %q lacks Targets or Observe", l.Kind)
+	}
+	return nil
+}
+
+// readable says why an observation is none of this look's.
+func (l *Look[Ask, Seen]) readable(o Observation) error {
+	s := l.sight(o)
+	if s.unseen.Code == Defective {
+		return errors.New(s.unseen.Words)
+	}
+	return nil
+}
+
+// In yields what came of each planned look of this kind, the unseen too.
+func (l *Look[Ask, Seen]) In(r Record) iter.Seq[Sight[Ask, Seen]] {
+	return func(yield func(Sight[Ask, Seen]) bool) {
+		for _, o := range r.byKind[l.Kind] {
+			if !yield(l.sight(o)) {
+				return
+			}
+		}
+	}
+}
+
+// sight decodes an observation. What cannot be decoded was not seen.
+func (l *Look[Ask, Seen]) sight(o Observation) Sight[Ask, Seen] {
+	s := Sight[Ask, Seen]{
+		Target:  Target[Ask]{Name: o.Target.Name, Node: o.Target.Node, Address: o.Target.Address},
+		Vantage: o.Vantage, At: o.At, Took: o.Took,
+	}
+	if o.Unseen != nil {
+		s.unseen = *o.Unseen
+	}
+	if len(o.Target.Ask) > 0 {
+		if err := json.Unmarshal(o.Target.Ask, &s.Target.Ask); err != nil {
+			s.unseen = Unseen{Defective, fmt.Sprintf("unreadable observation: %v", err)}
+			return s
+		}
+	}
+	switch {
+	case len(o.Data) > 0:
+		if err := json.Unmarshal(o.Data, &s.seen); err != nil {
+			s.seen, s.unseen = *new(Seen), Unseen{Defective, fmt.Sprintf("unreadable observation: %v", err)}
+			return s
+		}
+		s.got = true
+	case s.unseen == Unseen{}:
+		s.unseen = Unseen{Defective, "the observation is empty"}
+	}
+	return s
+}
+
+// A Sight is what came of one look, as a judge gets it.
+type Sight[Ask, Seen any] struct {
+	Target  Target[Ask]
+	Vantage string // the node that looked
+	At      time.Time
+	Took    time.Duration
+	seen    Seen
+	got     bool
+	unseen  Unseen
+}
+
+// Got is what was seen, and whether anything was. When the look was broken off
+// it is a part, of which nothing can pass.
+func (s Sight[Ask, Seen]) Got() (Seen, bool) { return s.seen, s.got }
+
+// Unseen is why nothing, or not all, was seen; the zero value when all was.
+func (s Sight[Ask, Seen]) Unseen() Unseen { return s.unseen }
+
+// Proof makes a sight a Basis.
+func (s Sight[Ask, Seen]) Proof() Proof {
+	return Proof{vantage: s.Vantage, at: s.At, took: s.Took, seen: s.got, whole: s.got && s.unseen == Unseen{}, why: s.unseen}
+}
+
+// An Observation is what one look saw, or why it saw nothing. It is one line of
+// an observations file.
+type Observation struct {
+	Subject string                  `json:"subject"`
+	Kind    string                  `json:"kind"` // of the look
+	Target  Target[json.RawMessage] `json:"target"`
+	Vantage string                  `json:"vantage"` // the node that looked
+	At      time.Time               `json:"at"`
+	Took    time.Duration           `json:"took"` // nanoseconds
+	Data    json.RawMessage         `json:"data,omitempty"`
+	Unseen  *Unseen                 `json:"unseen,omitempty"` // why nothing, or not all, was seen
+}
+
+// A Record is what was seen of one subject, from every vantage.
+type Record struct{ byKind map[string][]Observation }
+
+// NewRecord makes a record of the observations of one subject.
+func NewRecord(seen []Observation) Record {
+	r := Record{map[string][]Observation{}}
+	for _, o := range seen {
+		r.byKind[o.Kind] = append(r.byKind[o.Kind], o)
+	}
+	return r
+}
 
 // patience is for a context without a deadline.
 const patience = 5 * time.Second
 
 // Share is a context that ends with a part of the time that is left: 0.9 of it,
-// for a look that wants to say in time who kept silent.
+// for a look that wants to say in time who did not respond.
 func Share(ctx context.Context, part float64) (context.Context, context.CancelFunc) {
 	left := patience
 	if deadline, ok := ctx.Deadline(); ok {

@@ -1,15 +1,17 @@
 package platform
 
-// Logins are how to log in to the services of a platform where they do not
-// answer anybody. A login that is not given is its zero value.
-type Logins struct {
-	Postgres  Login     `yaml:"postgres" json:"postgres,omitzero"`
-	Directory Login     `yaml:"directory" json:"directory,omitzero"` // User is a DN
-	Mesh      SecretRef `yaml:"mesh_token" json:"mesh_token,omitzero"`
-}
+import "errors"
 
 // A Login is a user and where the password is.
 type Login struct {
-	User     string    `yaml:"user" json:"user"`
+	User     string    `yaml:"user" json:"user"` // of the directory: a DN
 	Password SecretRef `yaml:"password" json:"password"`
+}
+
+// Check refuses a login of which half is missing.
+func (l Login) Check() error {
+	if l.User == "" {
+		return errors.New("user is missing")
+	}
+	return l.Password.Check()
 }

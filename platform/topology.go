@@ -27,6 +27,14 @@ func (n Node) Has(any ...Component) bool {
 	return false
 }
 
+// At is the address of a port of the node; empty when no address is known.
+func (n Node) At(port int) string {
+	if !n.Address.IsValid() {
+		return ""
+	}
+	return netip.AddrPortFrom(n.Address, uint16(port)).String()
+}
+
 // A Topology is the platform as far as it is known: its nodes and, where there
 // is one, the inventory that named them.
 type Topology struct {

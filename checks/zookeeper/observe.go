@@ -2,7 +2,6 @@ package zookeeper
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"carbonio-check/checks"
 )
@@ -31,19 +29,18 @@ const (
 
 // A server is what one server says of itself.
 type server struct {
-	// Down is why it said nothing; the rest is empty then. Silent: not even a
-	// connection or its refusal came back, as from behind a firewall.
-	Down   string `json:"down,omitempty"`
-	Silent bool   `json:"silent,omitempty"`
-	// Mute is why it says no more than that it lives.
-	Mute string `json:"mute,omitempty"`
-	// Idle: it runs and serves nobody, for want of a majority.
+	// Contact is how the conversation ended where the server gave no state; the
+	// rest is empty then.
+	Contact checks.Contact `json:"contact,omitzero"`
+	// Withheld: it runs, but its whitelist of commands hides its state.
+	Withheld bool `json:"withheld,omitempty"`
+	// Idle: it runs but serves nobody, for want of a majority.
 	Idle    bool   `json:"idle,omitempty"`
 	Version string `json:"version,omitempty"`
 	Mode    string `json:"mode,omitempty"` // "leader", "follower", "observer", "standalone"
 	Zxid    uint64 `json:"zxid,omitempty"` // of its last change: epoch, then number
 	HasZxid bool   `json:"has_zxid,omitempty"`
-	// Brokers are the ids registered by Kafka; only the leader tells.
+	// Brokers are the ids registered by Kafka; only the leader lists them.
 	Brokers   []string `json:"brokers,omitempty"`
 	NoBrokers string   `json:"no_brokers,omitempty"` // why it did not
 }
@@ -53,18 +50,19 @@ const (
 	standalone = "standalone"
 )
 
-// Observe asks one server: for its state, by the only command that it answers
+// observe asks one server: for its state, by the only command that it answers
 // by default, and where that is not enough its AdminServer.
-func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
+func observe(ctx context.Context, host checks.Host, t checks.Target[checks.Nothing]) (server, error) {
 	address, err := netip.ParseAddrPort(t.Address)
 	if err != nil {
-		return nil, checks.ErrNoAddress
+		return server{}, checks.ErrNoAddress
 	}
-	ctx, cancel := checks.Share(ctx, 0.9) // to say in time who kept silent
+	ctx, cancel := checks.Share(ctx, 0.9) // to say in time that it did not respond
 	defer cancel()
 	half, cancel := checks.Share(ctx, 0.5) // the rest is for the second source
 	defer cancel()
-	admin := adminServer{host.Network, netip.AddrPortFrom(address.Addr(), adminPort).String()}
+	admin := newAdmin(host.Network, address.Addr())
+	defer admin.client.Close()
 	registered := admin.brokersSoon(ctx) // of the leader; who that is, is not known yet
 	seen, err := state(half, host.Network, t.Address)
 	if err == nil && seen.Mode == "" && !seen.Idle {
@@ -74,7 +72,7 @@ func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (a
 	ids, unseen := registered(leads)
 	switch {
 	case err != nil:
-		return nil, err
+		return server{}, err
 	case leads && unseen != nil:
 		seen.NoBrokers = unseen.Error()
 	case leads:
@@ -86,38 +84,20 @@ func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (a
 	return seen, nil
 }
 
-// state asks for srvr, or words why there is no answer. An error that is ours,
-// such as an interrupt, says nothing of the server and is returned.
+// state asks for srvr, or says how the attempt ended.
 func state(ctx context.Context, network checks.Network, address string) (server, error) {
 	conn, err := network.Dial(ctx, "tcp", address)
-	if err == nil {
-		defer conn.Close()
-		text, err := ask(ctx, conn)
-		switch {
-		case err == nil:
-			return parse(text), nil
-		case errors.Is(ctx.Err(), context.Canceled):
-			return server{}, ctx.Err()
-		case ctx.Err() != nil:
-			return server{Down: "it accepts the connection, and then keeps silent"}, nil
-		}
-		return server{Down: err.Error()}, nil
+	if err != nil {
+		c, err := checks.Dialled(ctx, err)
+		return server{Contact: c}, err
 	}
-	var icmp *checks.RejectedError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &icmp):
-		return server{Down: fmt.Sprintf("%s, says %s", icmp.Reason, icmp.By), Silent: true}, nil
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return server{Down: "nothing listens on its port"}, nil
-	case errors.Is(ctx.Err(), context.Canceled):
-		return server{}, ctx.Err()
-	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return server{Down: "no answer from its port", Silent: true}, nil
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return server{Down: "no way leads to it", Silent: true}, nil
+	defer conn.Close()
+	text, err := ask(ctx, conn)
+	if err != nil {
+		c, err := checks.Spoken(ctx, err)
+		return server{Contact: c}, err
 	}
-	return server{}, err
+	return parse(text), nil
 }
 
 // ask sends srvr and returns the answer, which ends with the connection.
@@ -138,11 +118,11 @@ func parse(text string) server {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
-		return server{Down: "it closes the connection without an answer"}
+		return server{Contact: checks.Contact{State: checks.HungUp}}
 	case strings.Contains(text, notServing):
 		return server{Idle: true}
 	case strings.Contains(text, notAllowed):
-		return server{Mute: "srvr is not in its whitelist (4lw.commands.whitelist)"}
+		return server{Withheld: true}
 	}
 	var s server
 	for line := range strings.Lines(text) {
@@ -159,15 +139,22 @@ func parse(text string) server {
 		}
 	}
 	if s.Mode == "" {
-		return server{Down: "what answers is no ZooKeeper"}
+		return server{Contact: checks.Contact{State: checks.Stranger, Words: "ZooKeeper"}}
 	}
 	return s
 }
 
 // An adminServer is the HTTP side of a server (admin.serverPort).
 type adminServer struct {
-	network checks.Network
-	address string
+	client *checks.Client
+	url    string
+}
+
+func newAdmin(network checks.Network, address netip.Addr) adminServer {
+	return adminServer{
+		client: checks.NewClient(network, maxDocument, 0),
+		url:    "http://" + netip.AddrPortFrom(address, adminPort).String() + "/commands/",
+	}
 }
 
 // state takes the state from the AdminServer; where it does not tell either,
@@ -235,33 +222,12 @@ func (a adminServer) brokers(ctx context.Context) ([]string, error) {
 
 // get runs a command of the AdminServer.
 func (a adminServer) get(ctx context.Context, command string, into any) error {
-	transport := &http.Transport{
-		DialContext:            a.network.Dial,
-		DisableKeepAlives:      true,
-		MaxResponseHeaderBytes: maxAnswer,
-	}
-	client := http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.address+"/commands/"+command, nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxDocument))
+	answer, err := a.client.Get(ctx, a.url+command, nil)
 	switch {
 	case err != nil:
 		return err
-	case response.StatusCode != http.StatusOK:
-		return fmt.Errorf("the AdminServer answers %s", response.Status)
+	case answer.Status != http.StatusOK:
+		return fmt.Errorf("the AdminServer answers %d %s", answer.Status, http.StatusText(answer.Status))
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("the AdminServer does not answer %s in JSON: %w", command, err)
-	}
-	return nil
+	return answer.JSON(into)
 }

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"carbonio-check/checks"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,7 +17,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		s := parse(text)
 		said := 0
-		for _, something := range []bool{s.Down != "", s.Mute != "", s.Idle, s.Mode != ""} {
+		for _, something := range []bool{s.Contact != (checks.Contact{}), s.Withheld, s.Idle, s.Mode != ""} {
 			if something {
 				said++
 			}

@@ -1,96 +1,89 @@
-// Package zookeeper checks the ensemble that Kafka leaves its votes to before
-// Carbonio 25.9: that it has one leader, and how many of it can go.
+// Package zookeeper checks the ensemble that elects Kafka's controller before
+// Carbonio 25.9: that it has one leader, and how many of its servers it can lose.
 package zookeeper
 
 import (
-	"net/netip"
-
 	"carbonio-check/checks"
 	"carbonio-check/platform"
 )
 
-// Module is the subject "zookeeper".
-type Module struct{}
+// Module is the subject.
+var Module = &checks.Module{
+	Name:   "zookeeper",
+	Checks: catalogue,
+	Judge:  judge,
+}
 
-// Name is "zookeeper".
-func (Module) Name() string { return "zookeeper" }
-
-// The checks, and the kind of target they are judged from.
-const (
-	modeID      = "zookeeper.mode"
-	agreementID = "zookeeper.agreement"
-	brokersID   = "zookeeper.brokers"
-	toleranceID = "zookeeper.tolerance"
-
-	kindServer = "server"
-)
+var catalogue = []*checks.Check{mode, agreement, brokers, tolerance}
 
 // ensemble is the target of what is said of all servers together.
 const ensemble = "zookeeper"
 
-// Where a server listens (HAA-zk zoo.cfg).
+// Where a server listens (zoo.cfg of Carbonio's HA setup).
 const (
 	clientPort = 2181
 	adminPort  = 18080
 )
 
-// Checks is the catalogue.
-func (Module) Checks() []checks.Check {
-	catalogue := []checks.Check{
-		{
-			ID:     modeID,
-			Title:  "One ZooKeeper server leads, and all others follow",
-			Why:    "Kafka elects its controller through ZooKeeper. A server that is down or stands alone is missing from the majority; without one Kafka cannot replace a broker that fails.",
-			Manual: "echo srvr | nc svc1.example.com 2181\n/opt/zookeeper/bin/zkServer.sh status",
-			Remedy: "systemctl restart carbonio-zookeeper.service; journalctl -u carbonio-zookeeper.service -n 50   # on that node",
-			Source: "HA25-chk; HAA-zk zoo.cfg",
-		},
-		{
-			ID:     agreementID,
-			Title:  "All ZooKeeper servers have the same history",
-			Why:    "A follower that is far behind, or ahead of its leader, holds other data than the rest: what it answers is wrong, and it cannot take over.",
-			Manual: "echo srvr | nc svc1.example.com 2181 | grep Zxid   # on every server",
-			Remedy: "systemctl restart carbonio-zookeeper.service   # on the server that differs: it takes the data from the leader",
-			Source: "ZooKeeper administration; distance: policy",
-		},
-		{
-			ID:     brokersID,
-			Title:  "Every Kafka broker is registered with ZooKeeper",
-			Why:    "A broker that is not registered has no part in the cluster, though its port may be open.",
-			Manual: "/opt/zookeeper/bin/zkCli.sh -server 127.0.0.1:2181 ls /brokers/ids",
-			Remedy: "systemctl restart carbonio-kafka.service; journalctl -u carbonio-kafka.service -n 50   # on the broker that is missing",
-			Source: "HAA-zk; HA25-conf",
-		},
-		{
-			ID:     toleranceID,
-			Title:  "ZooKeeper can lose one more server",
-			Why:    "ZooKeeper works while a majority of its servers does. Without one to spare the next reboot stops it.",
-			Manual: "echo srvr | nc svc1.example.com 2181 | grep Mode   # on every server",
-			Remedy: "restart no server before all are back: systemctl status carbonio-zookeeper.service",
-			Source: "HAA-zk zoo.cfg; policy",
-		},
-	}
-	for i := range catalogue {
-		catalogue[i].Phases = []checks.Phase{checks.Health}
-		// The client's port is for the node itself and its neighbours (HAA-zk).
-		catalogue[i].Components = []platform.Component{platform.ZooKeeper}
-		catalogue[i].Looks = []string{kindServer}
-	}
-	return catalogue
+var (
+	installed = []checks.Phase{checks.Health}
+	// members: the client's port is for the node itself and its neighbours.
+	members = []platform.Component{platform.ZooKeeper}
+)
+
+var servers = &checks.Look[checks.Nothing, server]{Kind: "server", Targets: targets, Observe: observe}
+
+var looks = []checks.AnyLook{servers}
+
+var mode = &checks.Check{
+	ID:      "zookeeper.mode",
+	Title:   "One ZooKeeper server leads, and all others follow",
+	Why:     "Kafka elects its controller through ZooKeeper. A server that is down or standalone is missing from the majority; without a majority Kafka cannot replace a broker that fails.",
+	Manual:  "echo srvr | nc svc1.example.com 2181\n/opt/zookeeper/bin/zkServer.sh status",
+	Remedy:  "systemctl restart carbonio-zookeeper.service; journalctl -u carbonio-zookeeper.service -n 50   # on that node",
+	Sources: []platform.Source{platform.HAStatus, platform.ClusterZooKeeper.On("zoo.cfg")},
+	Phases:  installed, Components: members, Looks: looks,
 }
 
-// Targets lists every server of the ensemble, of releases that have one.
-func (Module) Targets(scope checks.Scope, _ checks.Host) ([]checks.Target, error) {
-	if !scope.Release.Before(platform.R25_9) {
+var agreement = &checks.Check{
+	ID:      "zookeeper.agreement",
+	Title:   "All ZooKeeper servers have the same history",
+	Why:     "A follower that is far behind, or ahead of its leader, holds different data from the rest: it gives wrong answers and cannot take over.",
+	Manual:  "echo srvr | nc svc1.example.com 2181 | grep Zxid   # on every server",
+	Remedy:  "systemctl restart carbonio-zookeeper.service   # on the server that differs: it takes the data from the leader",
+	Sources: []platform.Source{platform.ZooKeeperDocs, platform.Policy.On("the distance")},
+	Phases:  installed, Components: members, Looks: looks,
+}
+
+var brokers = &checks.Check{
+	ID:      "zookeeper.brokers",
+	Title:   "Every Kafka broker is registered with ZooKeeper",
+	Why:     "A broker that is not registered is not part of the cluster, even if its port is open.",
+	Manual:  "/opt/zookeeper/bin/zkCli.sh -server 127.0.0.1:2181 ls /brokers/ids",
+	Remedy:  "systemctl restart carbonio-kafka.service; journalctl -u carbonio-kafka.service -n 50   # on the broker that is missing",
+	Sources: []platform.Source{platform.ClusterZooKeeper, platform.HAConfiguration},
+	Phases:  installed, Components: members, Looks: looks,
+}
+
+var tolerance = &checks.Check{
+	ID:      "zookeeper.tolerance",
+	Title:   "ZooKeeper can lose one more server",
+	Why:     "ZooKeeper works while a majority of its servers works. With none to spare, the next reboot stops it.",
+	Manual:  "echo srvr | nc svc1.example.com 2181 | grep Mode   # on every server",
+	Remedy:  "restart no server before all are back: systemctl status carbonio-zookeeper.service",
+	Sources: []platform.Source{platform.ClusterZooKeeper.On("zoo.cfg"), platform.Policy},
+	Phases:  installed, Components: members, Looks: looks,
+	Clusters: true,
+}
+
+// targets are the servers of the ensemble, of releases that have one.
+func targets(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing], error) {
+	if !scope.Self().Release.Before(platform.R25_9) {
 		return nil, nil
 	}
-	var targets []checks.Target
+	var out []checks.Target[checks.Nothing]
 	for _, n := range scope.Topology.With(platform.ZooKeeper) {
-		t := checks.Target{Kind: kindServer, Name: n.Name, Node: n.Name}
-		if n.Address.IsValid() {
-			t.Address = netip.AddrPortFrom(n.Address, clientPort).String()
-		}
-		targets = append(targets, t)
+		out = append(out, checks.Target[checks.Nothing]{Name: n.Name, Node: n.Name, Address: n.At(clientPort)})
 	}
-	return targets, nil
+	return out, nil
 }

@@ -1,4 +1,4 @@
-package zookeeper_test
+package zookeeper
 
 import (
 	"context"
@@ -18,39 +18,38 @@ import (
 
 	"carbonio-check/checks"
 	"carbonio-check/checks/checkstest"
-	"carbonio-check/checks/zookeeper"
 	"carbonio-check/platform"
 )
 
+type target = checks.Target[checks.Nothing]
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var module zookeeper.Module
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, module) }
-
-func TestJudge(t *testing.T) { checkstest.Judge(t, module) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
 func TestTargets(t *testing.T) {
 	s := checks.Scope{
-		Release: platform.R25_6,
+		Vantages: []checks.Vantage{{Node: "svc1.example.com", Release: platform.R25_6}},
 		Topology: platform.Topology{Nodes: []platform.Node{
 			{Name: "svc1.example.com", Address: netip.MustParseAddr("10.0.0.11"), Components: []platform.Component{platform.ZooKeeper}},
 			{Name: "svc2.example.com", Components: []platform.Component{platform.ZooKeeper}},
 			{Name: "mbox1.example.com", Components: []platform.Component{platform.Mailstore}},
 		}},
 	}
-	targets, err := module.Targets(s, checks.Host{})
+	got, err := targets(s, checks.Host{})
 	require.NoError(t, err)
-	require.Equal(t, []checks.Target{
-		{Kind: "server", Name: "svc1.example.com", Node: "svc1.example.com", Address: "10.0.0.11:2181"},
-		{Kind: "server", Name: "svc2.example.com", Node: "svc2.example.com"},
-	}, targets)
-	_, err = module.Observe(t.Context(), checks.Host{}, targets[1])
-	require.ErrorContains(t, err, "no address")
-	s.Release = platform.R25_9
-	targets, err = module.Targets(s, checks.Host{})
+	require.Equal(t, []target{
+		{Name: "svc1.example.com", Node: "svc1.example.com", Address: "10.0.0.11:2181"},
+		{Name: "svc2.example.com", Node: "svc2.example.com"},
+	}, got)
+	_, err = observe(t.Context(), checks.Host{}, got[1])
+	require.ErrorIs(t, err, checks.ErrNoAddress)
+	s.Vantages[0].Release = platform.R25_9
+	got, err = targets(s, checks.Host{})
 	require.NoError(t, err)
-	require.Empty(t, targets)
+	require.Empty(t, got)
 }
 
 const (
@@ -65,21 +64,7 @@ const (
 // the documents, by command.
 func double(t *testing.T, f func(net.Conn), documents map[string]string) checks.Host {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			f(c)
-			c.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
+	port := checkstest.Serve(t, f)
 	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := documents[strings.TrimPrefix(r.URL.Path, "/commands/")]
 		switch {
@@ -95,7 +80,7 @@ func double(t *testing.T, f func(net.Conn), documents map[string]string) checks.
 	}))
 	t.Cleanup(admin.Close)
 	return checks.Host{Network: checkstest.Network{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-		at := map[string]string{"10.0.0.11:2181": l.Addr().String(), "10.0.0.11:18080": admin.Listener.Addr().String()}[address]
+		at := map[string]string{"10.0.0.11:2181": port, "10.0.0.11:18080": admin.Listener.Addr().String()}[address]
 		if at == "" {
 			return nil, fmt.Errorf("nobody may dial %s", address)
 		}
@@ -127,25 +112,25 @@ func TestObserve(t *testing.T) {
 		"leader without an AdminServer": {says(leading), nil, `{"version": "3.8.4", "mode": "leader", "zxid": 8589934753, "has_zxid": true,
 			"no_brokers": "the AdminServer answers 302 Found"}`},
 		"endless document": {says(leading), map[string]string{"dump": "endless"}, `{"version": "3.8.4", "mode": "leader", "zxid": 8589934753, "has_zxid": true,
-			"no_brokers": "the AdminServer does not answer dump in JSON: invalid character '{' after top-level value"}`},
+			"no_brokers": "the answer is larger than 1048576 bytes"}`},
 		"no majority":       {says(idle), nil, `{"idle": true}`},
-		"not allowed":       {says(whitelisted), nil, `{"mute": "srvr is not in its whitelist (4lw.commands.whitelist)"}`},
+		"not allowed":       {says(whitelisted), nil, `{"withheld": true}`},
 		"allowed over HTTP": {says(whitelisted), map[string]string{"monitor": `{"server_state": "follower", "version": "3.8.4", "quorum_size": 3, "error": null}`}, `{"version": "3.8.4", "mode": "follower"}`},
 		"idle over HTTP":    {says(whitelisted), map[string]string{"monitor": `{"command": "monitor", "error": "This ZooKeeper instance is not currently serving requests"}`}, `{"idle": true}`},
-		"hangs up":          {func(net.Conn) {}, nil, `{"down": "it closes the connection without an answer"}`},
-		"junk":              {says("\x00\xff\x1b[2J"), nil, `{"down": "what answers is no ZooKeeper"}`},
+		"hangs up":          {func(net.Conn) {}, nil, `{"contact": {"state": "hung-up"}}`},
+		"junk":              {says("\x00\xff\x1b[2J"), nil, `{"contact": {"state": "stranger", "words": "ZooKeeper"}}`},
 		"no number":         {says("Zxid: 0xnothing\nMode: follower\n"), nil, `{"mode": "follower"}`},
 		"silent, but over HTTP": {
 			func(c net.Conn) { io.Copy(io.Discard, c) },
 			map[string]string{"monitor": `{"server_state": "leader", "version": "3.8.4"}`, "dump": brokers},
 			`{"version": "3.8.4", "mode": "leader", "brokers": ["1", "3"]}`,
 		},
-		"silent": {func(c net.Conn) { io.Copy(io.Discard, c) }, nil, `{"down": "it accepts the connection, and then keeps silent"}`},
+		"silent": {func(c net.Conn) { io.Copy(io.Discard, c) }, nil, `{"contact": {"state": "mute"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			data, err := module.Observe(ctx, double(t, c.port, c.admin), checks.Target{Kind: "server", Address: "10.0.0.11:2181"})
+			data, err := observe(ctx, double(t, c.port, c.admin), target{Address: "10.0.0.11:2181"})
 			require.NoError(t, err)
 			require.NoError(t, ctx.Err(), "within its time")
 			text, err := json.Marshal(data)
@@ -162,27 +147,30 @@ func TestNobodyThere(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	data, err := module.Observe(t.Context(), checks.Host{Network: checkstest.Network{}}, checks.Target{Address: l.Addr().String()})
+	data, err := observe(t.Context(), checks.Host{Network: checkstest.Network{}}, target{Address: l.Addr().String()})
 	require.NoError(t, err)
 	text, err := json.Marshal(data)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"down": "nothing listens on its port"}`, string(text))
+	require.JSONEq(t, `{"contact": {"state": "refused"}}`, string(text))
 }
 
 // An interrupt says nothing of the server.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	host := double(t, func(c net.Conn) { cancel(); io.Copy(io.Discard, c) }, nil)
-	_, err := module.Observe(ctx, host, checks.Target{Address: "10.0.0.11:2181"})
+	_, err := observe(ctx, host, target{Address: "10.0.0.11:2181"})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestTolerance(t *testing.T) {
+func TestClusters(t *testing.T) {
 	all := []string{"svc1.example.com", "svc2.example.com", "svc3.example.com"}
-	for file, alive := range map[string][]string{"healthy": all, "server_down": all[1:], "no_quorum": nil, "standalone": all[1:]} {
-		s, seen := checkstest.Read(t, "testdata/"+file+".jsonl")
-		findings := module.Judge(s, seen)
-		last := findings[len(findings)-1]
-		require.Equal(t, []checks.Tolerance{{Service: "ZooKeeper", Members: all, Alive: alive, Needs: 2}}, last.Tolerance, file)
+	for name, able := range map[string][]string{"healthy": all, "server_down": all[1:], "no_quorum": {}, "standalone": all[1:]} {
+		c := checkstest.ReadCase(t, Module, name)
+		_, clusters := judge(c.Scope, checks.NewRecord(c.Seen))
+		require.Len(t, clusters, 1)
+		got := clusters[0]
+		require.Equal(t, all, got.Members, name)
+		require.Equal(t, able, got.Able, name)
+		require.Equal(t, 2, got.Needs, name)
 	}
 }

@@ -1,0 +1,190 @@
+package checks
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"carbonio-check/platform"
+)
+
+// Scope is all that a judge may know besides what was seen. It travels in the
+// header of an observations file and holds no secret.
+type Scope struct {
+	Topology platform.Topology `json:"topology"`
+	// Release is the platform's: the one that most of its nodes have.
+	Release platform.Release `json:"release"`
+	// Vantages are the nodes that looked, sorted by name. Before looking there
+	// is one: this machine.
+	Vantages []Vantage `json:"vantages"`
+	// Settings are what the user set, by key. They are of whoever runs, and never
+	// travel: each is read with [Setting.In].
+	Settings Settings `json:"-"`
+}
+
+// Settings are values that a user set, by the key of their Setting.
+type Settings map[string]any
+
+// A Vantage is a node that looked.
+type Vantage struct {
+	Node  string `json:"node"`
+	Phase Phase  `json:"phase"`
+	// Release is what is installed on the node, or is to be; ReleaseFrom is the
+	// sign that it was read from: "/opt/zextras/.version", "--release".
+	Release     platform.Release `json:"release,omitzero"`
+	ReleaseFrom string           `json:"release_from,omitempty"`
+	OS          OS               `json:"os"`
+}
+
+// OS is what /etc/os-release says.
+type OS struct {
+	ID       string `json:"id"`               // "ubuntu", "rhel"
+	Version  string `json:"version"`          // "24.04"
+	Codename string `json:"codename"`         // "noble"; empty on RHEL
+	Like     string `json:"like,omitempty"`   // ID_LIKE
+	Pretty   string `json:"pretty,omitempty"` // "Ubuntu 24.04.1 LTS"
+}
+
+// Family is "ubuntu" for what takes apt, "rhel" for what takes dnf, else the ID.
+func (o OS) Family() string {
+	switch o.ID {
+	case "ubuntu", "debian":
+		return "ubuntu"
+	case "rhel", "rocky", "almalinux", "centos", "ol":
+		return "rhel"
+	}
+	return o.ID
+}
+
+// Self is the vantage of this machine before anything was looked at.
+func (s Scope) Self() Vantage {
+	if len(s.Vantages) == 0 {
+		return Vantage{}
+	}
+	return s.Vantages[0]
+}
+
+// Vantage finds a vantage by its node's name.
+func (s Scope) Vantage(node string) Vantage {
+	for _, v := range s.Vantages {
+		if v.Node == node {
+			return v
+		}
+	}
+	return Vantage{Node: node, Release: s.Release}
+}
+
+// Node is the node of the platform that the vantage stands on; a node of that
+// name without components when the topology does not hold it.
+func (s Scope) Node(vantage string) platform.Node {
+	if n, ok := s.Topology.Node(vantage); ok {
+		return n
+	}
+	return platform.Node{Name: vantage}
+}
+
+// A Setting is a value that a user may change: a threshold that no manual
+// states, a login, an option of the command line. Its documentation is drawn
+// from it.
+type Setting[T any] struct {
+	// Key is where it stands in the configuration file: "policy.ping_rtt", "s3".
+	// Without one the setting is a flag only.
+	Key string
+	// Flag is its option on the command line, of a setting that is yes or no.
+	Flag    string
+	Default T
+	// Doc says what it is, in a sentence or two; Unit in what it is given.
+	Doc, Unit string
+	Sources   []platform.Source
+	// Check says what is wrong with a value; nil where any will do.
+	Check func(T) error
+	// Sample is the value in YAML that the documentation shows where the default
+	// shows nothing: a list that is empty, a login.
+	Sample string
+}
+
+// AnySetting is a Setting of whatever type; only a *Setting is one.
+type AnySetting interface {
+	// About describes it.
+	About() About
+	// Decode reads a value over the default and checks it. decode is that of a
+	// YAML or JSON value, and strict.
+	Decode(decode func(into any) error) (any, error)
+	// Switch is the value of a flag that is given.
+	Switch() any
+	// Given says whether the user set it to anything but the default.
+	Given(Scope) bool
+	setting()
+}
+
+// About is the documentation of a setting.
+type About struct {
+	Key, Flag, Doc, Unit, Sample string
+	Default                      any
+	Sources                      []platform.Source
+}
+
+// In is the value in a scope.
+func (s *Setting[T]) In(scope Scope) T {
+	if v, ok := scope.Settings[s.name()].(T); ok {
+		return v
+	}
+	return s.Default
+}
+
+// Set makes settings in which this one has the value: for tests, and for whoever
+// composes a scope.
+func (s *Setting[T]) Set(in Settings, v T) { in[s.name()] = v }
+
+func (s *Setting[T]) name() string {
+	if s.Key == "" {
+		return "--" + s.Flag
+	}
+	return s.Key
+}
+
+// About describes the setting.
+func (s *Setting[T]) About() About {
+	return About{s.Key, s.Flag, s.Doc, s.Unit, s.Sample, s.Default, s.Sources}
+}
+
+// Decode reads a value over the default and checks it.
+func (s *Setting[T]) Decode(decode func(into any) error) (any, error) {
+	v := s.Default
+	if err := decode(&v); err != nil {
+		return nil, err
+	}
+	if s.Check != nil {
+		if err := s.Check(v); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Key, err)
+		}
+	}
+	return v, nil
+}
+
+// Switch is the value of a flag that is given.
+func (s *Setting[T]) Switch() any { return true }
+
+// Given says whether the user set it to anything but the default.
+func (s *Setting[T]) Given(scope Scope) bool {
+	a, errA := json.Marshal(s.In(scope))
+	b, errB := json.Marshal(s.Default)
+	return errA == nil && errB == nil && string(a) != string(b)
+}
+
+func (s *Setting[T]) setting() {}
+
+// A number is what can be bounded.
+type number interface {
+	~int | ~int64 | ~float64
+}
+
+// Between makes the check of a setting that is bounded, both ends included. What
+// is not a number is outside.
+func Between[T number](low, high T) func(T) error {
+	return func(v T) error {
+		if v >= low && v <= high {
+			return nil
+		}
+		return fmt.Errorf("%v is out of range: want %v to %v", v, low, high)
+	}
+}

@@ -1,0 +1,90 @@
+package checks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// Unseen is why a look saw nothing, or not all of it.
+type Unseen struct {
+	Code Code `json:"code"`
+	// Words are those of an error, or of whoever refused.
+	Words string `json:"words,omitempty"`
+}
+
+// Code is the kind of reason.
+type Code string
+
+// The codes.
+const (
+	NoAddress   Code = "no-address"  // nobody knows an address of the node
+	TimedOut    Code = "timeout"     // the deadline of this look was over
+	RunOver     Code = "deadline"    // the deadline of the run was over
+	Interrupted Code = "interrupted" // the user ended the run
+	Denied      Code = "denied"      // we lack a privilege
+	Starved     Code = "starved"     // this machine was too busy, or had no descriptors left, to tell
+	HostSilent  Code = "host-silent" // nothing at this address responded to the looks before it
+	TooLarge    Code = "too-large"   // what was seen is larger than an observation may be
+	Unplanned   Code = "unplanned"   // not even its targets could be listed
+	Defective   Code = "defective"   // a defect of ours, or an altered file
+	Failed      Code = "error"       // anything else: Words say what
+)
+
+// String is the reason in words.
+func (u Unseen) String() string {
+	switch u.Code {
+	case NoAddress:
+		return ErrNoAddress.Error()
+	case TimedOut:
+		return "no answer within " + cmp.Or(u.Words, "the time-out")
+	case RunOver:
+		return "the deadline of the run was over"
+	case Interrupted:
+		return "the run was interrupted"
+	case Starved:
+		return "this machine was too busy to tell: " + cmp.Or(u.Words, "its own timers were late")
+	case HostSilent:
+		return "not looked at: nothing at this address responded to the looks before it"
+	}
+	return cmp.Or(u.Words, string(u.Code))
+}
+
+// ErrNoAddress is the error of a look at a node that nobody knows an address of.
+var ErrNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
+
+// Why is the reason that an error of a look stands for.
+func Why(err error) Unseen {
+	switch {
+	case errors.Is(err, ErrNoAddress):
+		return Unseen{Code: NoAddress}
+	case errors.Is(err, context.Canceled):
+		return Unseen{Code: Interrupted}
+	case errors.Is(err, context.DeadlineExceeded):
+		return Unseen{Code: TimedOut}
+	case Ours(err):
+		return Unseen{Starved, err.Error()}
+	case errors.Is(err, fs.ErrPermission):
+		return Unseen{Denied, err.Error()}
+	}
+	return Unseen{Failed, err.Error()}
+}
+
+// Ours says whether an error is our own machine's want of descriptors, ports or
+// memory: never the fault of whoever was looked at.
+func Ours(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EAGAIN} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// Defect words a fault of this program.
+func Defect(format string, args ...any) string {
+	return "a defect of carbonio-check, please report it: " + fmt.Sprintf(format, args...)
+}
