@@ -3,14 +3,14 @@ package dns_test
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
-	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	mdns "github.com/miekg/dns"
@@ -24,13 +24,35 @@ import (
 	"carbonio-check/platform"
 )
 
-var record = flag.Bool("record", false, "record testdata/*.jsonl from the scenarios; then read what -update makes of it")
-
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, dns.Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, dns.Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, dns.Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, dns.Module) }
+
+// What other subjects need of this one is what they call it.
+func TestNeeds(t *testing.T) {
+	for id, need := range map[string]checks.Need{"dns.forward": checks.NameOf(core), "dns.resolvers": checks.ResolverOf("10.0.0.53")} {
+		i := slices.IndexFunc(dns.Module.Checks, func(c *checks.Check) bool { return c.ID == id })
+		require.GreaterOrEqual(t, i, 0, id)
+		require.Equal(t, need, dns.Module.Checks[i].On(need.Target()))
+	}
+}
+
+// A file that cannot be read names no server to ask.
+func TestUnreadableFiles(t *testing.T) {
+	pipe := fstest.MapFS{"etc/resolv.conf": {Mode: fs.ModeNamedPipe}, "etc/hosts": {Mode: fs.ModeNamedPipe}}
+	for _, look := range dns.Module.Looks() {
+		plan, err := look.Plan(scope(), checks.Host{Files: pipe})
+		if look.Name() == "resolver" {
+			require.ErrorContains(t, err, "not a regular file")
+			continue
+		}
+		require.NoError(t, err)
+		_, err = plan[0].Observe(t.Context(), checks.Host{Files: pipe})
+		require.ErrorContains(t, err, "not a regular file")
+	}
+}
 
 // The healthy platform of the tests: two nodes, one of them this machine.
 const (
@@ -306,7 +328,8 @@ func zones(z fakedns.Zone) map[string]fakedns.Zone { return map[string]fakedns.Z
 
 func scope() checks.Scope {
 	return checks.Scope{
-		Release: platform.Newest, Policy: platform.Policy{ResolverTime: platform.Duration(10 * time.Second)},
+		Release:  platform.Newest,
+		Settings: checks.Settings{"policy.resolver_time": platform.Duration(10 * time.Second)},
 		Vantages: []checks.Vantage{{Node: core, Phase: checks.Preinstall}},
 		Topology: platform.Topology{
 			Nodes: []platform.Node{
@@ -329,17 +352,15 @@ func TestScenarios(t *testing.T) {
 			if sc.change != nil {
 				sc.change(&s)
 			}
-			seen := observe(t, s, sc)
+			findings, _ := dns.Module.Judge(s, checks.NewRecord(observe(t, s, sc)))
 			var got []string
-			for _, f := range (dns.Module{}).Judge(s, seen) {
+			for _, f := range findings {
 				if f.Status != checks.Pass {
-					got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", f.Status, f.Check, f.Target)))
+					got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", f.Status, f.Check.ID, f.Target)))
 				}
 			}
-			require.ElementsMatch(t, sc.want, got, "%s", checkstest.Render(dns.Module{}.Judge(s, seen)))
-			if *record {
-				write(t, "testdata/"+name+".jsonl", s, seen)
-			}
+			require.ElementsMatch(t, sc.want, got, "%s", checkstest.Render(findings))
+			checkstest.Honest(t, dns.Module, findings, nil)
 		})
 	}
 }
@@ -354,18 +375,17 @@ func observe(t *testing.T, s checks.Scope, sc scenario) []checks.Observation {
 		sc.zones = zones(healthy(nil))
 	}
 	host := checks.Host{Files: checkstest.Files(files), Network: network(t, sc.zones)}
-	targets, err := dns.Module{}.Targets(s, host)
-	require.NoError(t, err)
-	within := cmp.Or(sc.within, 10*time.Second)
 	var seen []checks.Observation
-	for _, target := range targets {
-		ctx, cancel := context.WithTimeout(t.Context(), within)
-		data, err := dns.Module{}.Observe(ctx, host, target)
+	for _, look := range dns.Module.Looks() {
+		plan, err := look.Plan(s, host)
 		require.NoError(t, err)
-		cancel()
-		b, err := json.Marshal(data)
-		require.NoError(t, err)
-		seen = append(seen, checks.Observation{Subject: "dns", Target: target, Vantage: core, Data: b})
+		for _, p := range plan {
+			ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(sc.within, 10*time.Second))
+			data, err := p.Observe(ctx, host)
+			cancel()
+			require.NoError(t, err)
+			seen = append(seen, checks.Observation{Subject: "dns", Kind: p.Kind, Target: p.Target, Vantage: core, Data: data})
+		}
 	}
 	return seen
 }
@@ -390,14 +410,4 @@ func network(t testing.TB, zones map[string]fakedns.Zone) checkstest.Network {
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, to)
 	}}
-}
-
-func write(t *testing.T, file string, s checks.Scope, seen []checks.Observation) {
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	require.NoError(t, encoder.Encode(s))
-	for _, o := range seen {
-		require.NoError(t, encoder.Encode(o))
-	}
-	require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o644))
 }

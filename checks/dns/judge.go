@@ -3,128 +3,121 @@ package dns
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
-// Judge decides for each vantage, and on what the vantages see differently.
-func (Module) Judge(scope checks.Scope, seen []checks.Observation) []checks.Finding {
+// judge decides for each vantage, and on what the vantages see differently.
+func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
-	for o, conf := range checks.Of[resolvConf](seen, configurationKind) {
-		out = append(out, judgeConfiguration(o, conf))
+	for s := range configuration.In(seen) {
+		out = append(out, judgeConfiguration(s))
 	}
-	views := viewsOf(seen)
-	for _, v := range views {
-		for _, r := range v.resolvers {
-			out = append(out, judgeResolver(scope.Policy, r))
+	all := views(scope, seen)
+	for _, v := range all {
+		for _, r := range v.Members {
+			out = append(out, judgeResolver(r, time.Duration(resolverTime.In(scope))))
 		}
-		for _, n := range scope.Topology.Nodes {
-			out = append(out, v.forward(n), v.hostsAgree(n))
+		for _, n := range v.platform.Nodes {
+			out = append(out, v.judgeForward(n), v.judgeAgreement(n))
 		}
-		out = append(out, v.reverse(scope.Topology)...)
-		out = append(out, v.domain(scope.Topology)...)
+		out = append(out, v.judgeReverse()...)
+		out = append(out, v.judgeWebmail())
+		out = append(out, v.judgeMailDomain()...)
 	}
-	return append(out, acrossVantages(scope.Topology, views)...)
+	return append(out, judgeAcross(scope.Topology, all)...), nil
 }
 
 // A view is all that one vantage saw of the name service.
 type view struct {
-	o         checks.Observation // stands for the others: whose vantage it is
-	resolvers []resolver         // sorted by name
-	hosts     map[string][]netip.Addr
-	hostsErr  string // why /etc/hosts was not seen
+	cluster.View[resolver]
+	hosts    checks.Sight[names, hostsLines]
+	platform platform.Topology
 }
 
 // A resolver is one server as a vantage saw it.
 type resolver struct {
-	checks.Observation
+	checks.Sight[[]question, lookup]
 	lookup
-	alive bool             // it answers anything: when it does not, that is all to say of it
-	index map[question]int // of answers, names in lower case
+	alive bool                // it answers anything: when it does not, that is all to say of it
+	asked map[question]answer // names in lower case
 }
 
-func newResolver(o checks.Observation, l lookup) resolver {
-	r := resolver{Observation: o, lookup: l, index: map[question]int{}}
-	for i, a := range l.Answers {
+// Node is the resolver's name.
+func (r resolver) Node() string { return r.Target.Name }
+
+func newResolver(s checks.Sight[[]question, lookup]) resolver {
+	r := resolver{Sight: s, asked: map[question]answer{}}
+	r.lookup, _ = s.Got()
+	for _, a := range r.Answers {
 		r.alive = r.alive || a.useful()
-		r.index[question{a.Type, strings.ToLower(a.Name)}] = i
+		r.asked[question{a.Type, strings.ToLower(a.Name)}] = a
 	}
 	return r
 }
 
-func viewsOf(seen []checks.Observation) []*view {
-	views := map[string]*view{}
-	for o, l := range checks.Of[lookup](seen, resolverKind) {
-		v := views[o.Vantage]
-		if v == nil {
-			v = &view{hostsErr: "it was not looked at"}
-			views[o.Vantage] = v
-		}
-		v.resolvers = append(v.resolvers, newResolver(o, l))
+// whole says whether the look was not broken off: only then silence counts.
+func (r resolver) whole() bool { return r.Unseen() == checks.Unseen{} }
+
+func views(scope checks.Scope, seen checks.Record) []view {
+	files := map[string]checks.Sight[names, hostsLines]{}
+	for s := range hosts.In(seen) {
+		files[s.Vantage] = s
 	}
-	for o, h := range checks.Of[hostsView](seen, hostsKind) {
-		if v := views[o.Vantage]; v != nil {
-			v.hosts, v.hostsErr = h.Nodes, o.Error
-		}
+	var out []view
+	for _, v := range cluster.Views(seen, lookups, newResolver) {
+		out = append(out, view{v, files[v.Vantage], scope.Topology})
 	}
-	var out []*view
-	for _, v := range views {
-		slices.SortFunc(v.resolvers, func(a, b resolver) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
-		v.o = v.resolvers[0].Observation
-		out = append(out, v)
-	}
-	slices.SortFunc(out, func(a, b *view) int { return cmp.Compare(a.o.Vantage, b.o.Vantage) })
 	return out
 }
 
-func judgeConfiguration(o checks.Observation, conf resolvConf) checks.Finding {
+func judgeConfiguration(s checks.Sight[checks.Nothing, resolvConf]) checks.Finding {
+	conf, got := s.Got()
 	switch {
-	case o.Error != "":
-		return o.Unseen(resolvFile, resolversID)[0]
+	case !got:
+		return resolvers.Unseen(s, resolvFile)
 	case len(conf.Bad) > 0:
-		return o.Warn(resolversID, resolvFile, "%s has a nameserver line that the system does not read", resolvFile).
+		return resolvers.Warn(s, resolvFile, "%s has a nameserver line that the system does not read", resolvFile).
 			Saw(strings.Join(conf.Bad, "\n")).Wanted("nameserver ADDRESS, from the first column")
 	case conf.Default:
-		return o.Warn(resolversID, resolvFile, "%s names no server, so the system asks %s", resolvFile, defaultServer).
+		return resolvers.Warn(s, resolvFile, "%s names no server, so the system asks %s", resolvFile, defaultServer).
 			Wanted("nameserver ADDRESS")
 	case len(conf.Ignored) > 0:
-		return o.Warn(resolversID, resolvFile, "%s names more than %d servers: the system never asks %s", resolvFile, maxServers, strings.Join(conf.Ignored, ", ")).
+		return resolvers.Warn(s, resolvFile, "%s names more than %d servers: the system never asks %s", resolvFile, maxServers, strings.Join(conf.Ignored, ", ")).
 			Saw(fmt.Sprintf("%d servers", len(conf.Servers)+len(conf.Ignored))).Wanted(fmt.Sprintf("%d at most", maxServers))
 	case len(conf.Upstream) > 0:
-		return o.Pass(resolversID, resolvFile, "systemd-resolved asks %s", strings.Join(conf.Upstream, ", "))
+		return resolvers.Pass(s, resolvFile, "systemd-resolved asks %s", strings.Join(conf.Upstream, ", "))
 	}
-	return o.Pass(resolversID, resolvFile, "the system asks %s", strings.Join(conf.Servers, ", "))
+	return resolvers.Pass(s, resolvFile, "the system asks %s", strings.Join(conf.Servers, ", "))
 }
 
-func judgeResolver(policy platform.Policy, r resolver) checks.Finding {
-	name, total := r.Target.Name, len(r.Answers)
-	took := r.times()
+func judgeResolver(r resolver, limit time.Duration) checks.Finding {
+	name, took := r.Target.Name, r.times()
 	switch {
-	case len(took) == 0 && r.Error != "":
-		return r.Unseen(name, resolversID)[0]
-	case total == 0:
-		return r.Unknown(resolversID, name, "%s was asked nothing", name)
+	case len(took) == 0 && !r.whole():
+		return resolvers.Unseen(r, name)
+	case len(r.Answers) == 0:
+		return resolvers.Unknown(r, name, "%s was asked nothing", name)
 	case len(took) == 0:
-		return r.Fail(resolversID, name, "%s %s", name, r.complaint()).
+		return resolvers.Fail(r, name, "%s %s", name, r.complaint()).
 			Saw(r.tally()).Wanted("answers").
 			Fix(fmt.Sprintf("dig %s @%s   # when it has no answer either, take %[2]s out of the network configuration (netplan, nmcli)", r.Answers[0].Name, name))
 	}
 	median := took[len(took)/2].Round(100 * time.Microsecond)
-	limit := time.Duration(policy.ResolverTime)
 	text := fmt.Sprintf("%s (median of %d answers)", median, len(took))
-	if len(took) < total {
-		text += "; the rest: " + r.tally()
+	if rest := r.tally(); rest != "" {
+		text += "; the rest: " + rest
 	}
 	if median > limit {
-		return r.Warn(resolversID, name, "%s is slow: it answers in %s", name, median).
+		return resolvers.Warn(r, name, "%s is slow: it answers in %s", name, median).
 			Saw(text).Wanted("at most " + limit.String())
 	}
-	return r.Pass(resolversID, name, "%s answers in %s", name, median).Saw(text)
+	return resolvers.Pass(r.Proof().Part(), name, "%s answers in %s", name, median).Saw(text)
 }
 
 // times are the times of the answers that say something, sorted.
@@ -140,19 +133,17 @@ func (r resolver) times() []time.Duration {
 }
 
 // useful says whether the server knew: also that there is no such name.
-func (a answer) useful() bool {
-	return a.Error == "" && (a.Rcode == "NOERROR" || a.Rcode == "NXDOMAIN")
-}
+func (a answer) useful() bool { return a.Rcode == "NOERROR" || a.Rcode == "NXDOMAIN" }
 
 // complaint says what a server that knows nothing does instead.
 func (r resolver) complaint() string {
 	switch first := r.Answers[0]; {
 	case len(r.outcomes()) > 1:
 		return "answers no question"
-	case first.Error == "timeout":
-		return fmt.Sprintf("does not answer (%s waited)", r.Waited.Round(100*time.Millisecond))
-	case first.Error != "":
-		return "cannot be asked: " + first.Error
+	case first.silent():
+		return fmt.Sprintf("%s (%s waited)", first.Contact, r.Waited.Round(100*time.Millisecond))
+	case first.Rcode == "":
+		return "cannot be asked: " + first.text()
 	case first.Rcode == "REFUSED":
 		return "refuses every question: it does not serve this node"
 	default:
@@ -164,8 +155,8 @@ func (r resolver) complaint() string {
 func (r resolver) outcomes() map[string]int {
 	out := map[string]int{}
 	for _, a := range r.Answers {
-		if !a.useful() {
-			out[cmp.Or(a.Error, a.Rcode)]++
+		if !a.useful() && (a.Rcode != "" || r.whole()) {
+			out[cmp.Or(a.Rcode, a.text())]++
 		}
 	}
 	return out
@@ -187,26 +178,29 @@ type reply struct {
 	answer
 }
 
-// replies are what the living resolvers said. An unanswered question counts
-// only where the look was not cut short.
-func (v *view) replies(recordType, name string) []reply {
+// replies are what the living resolvers said. The proof is whole where none of
+// the looks was broken off before the answer.
+func (v view) replies(recordType, name string) ([]reply, checks.Proof) {
 	var out []reply
-	for _, r := range v.resolvers {
-		i, asked := r.index[question{recordType, strings.ToLower(name)}]
-		if r.alive && asked && (r.Answers[i].Error == "" || r.Error == "") {
-			out = append(out, reply{r.Target.Name, r.Answers[i]})
+	proofs := make([]checks.Proof, len(v.Members))
+	for i, r := range v.Members {
+		proofs[i] = r.Proof()
+		a, asked := r.asked[question{recordType, strings.ToLower(name)}]
+		if r.alive && asked && (a.Rcode != "" || r.whole()) {
+			out = append(out, reply{r.Target.Name, a})
+			proofs[i] = proofs[i].Part()
 		}
 	}
-	return out
+	return out, checks.Together(proofs...)
 }
 
 // unanswered is the finding for a question to which no resolver had an answer.
-func (v *view) unanswered(check, target, what string) checks.Finding {
-	f := v.o.Unknown(check, target, "no resolver answers for %s", what)
-	for _, r := range v.resolvers {
-		f = f.Needing(resolversID, r.Target.Name)
-		if r.Error != "" {
-			f.Message = fmt.Sprintf("%s could not be looked up: %s", what, r.Error)
+func (v view) unanswered(c *checks.Check, target, what string) checks.Finding {
+	f := c.Unknown(checks.Together(v.Members...), target, "no resolver answers for %s", what)
+	for _, r := range v.Members {
+		f = f.Needing(resolvers.On(r.Target.Name))
+		if !r.whole() {
+			f.Message = fmt.Sprintf("%s could not be looked up: %s", what, r.Unseen())
 		}
 	}
 	return f
@@ -221,12 +215,17 @@ func said(replies []reply) string {
 	return strings.Join(out, "\n")
 }
 
+// silent says whether nothing came back at all.
+func (a answer) silent() bool { return a.Contact.State == checks.Silent && !a.Truncated }
+
 // text says in a few words what came back.
 func (a answer) text() string {
 	var text string
 	switch {
-	case a.Error != "":
-		return a.Error
+	case a.Invalid:
+		return "it is not a name that can be asked for"
+	case a.Rcode == "":
+		return a.failure()
 	case a.Rcode != "NOERROR":
 		return a.Rcode
 	case len(a.Values) == 0:
@@ -239,6 +238,25 @@ func (a answer) text() string {
 	}
 	if len(a.Aliases) > 0 {
 		text += " (alias of " + strings.Join(a.Aliases, ", ") + ")"
+	}
+	return text
+}
+
+// failure says why a question that was asked got no reply.
+func (a answer) failure() string {
+	var text string
+	switch {
+	case a.Unreadable:
+		text = "the reply is unreadable"
+	case a.Contact.State == checks.Silent:
+		text = "timeout"
+	case a.Contact != checks.Contact{}:
+		text = "the server " + a.Contact.String()
+	default:
+		text = "not waited for"
+	}
+	if a.Truncated {
+		text = "truncated, and over TCP: " + text
 	}
 	return text
 }

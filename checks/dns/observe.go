@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"carbonio-check/checks"
 	"carbonio-check/platform"
@@ -27,11 +26,6 @@ const (
 	defaultServer = "127.0.0.1"
 )
 
-const (
-	maxFollow    = 8     // questions that follow from one answer
-	maxQuestions = 10000 // a server is asked in one look; ids are 65,536
-)
-
 // resolvConf is what /etc/resolv.conf makes the machine do.
 type resolvConf struct {
 	Servers  []string `json:"servers"`            // asked, in this order
@@ -41,82 +35,35 @@ type resolvConf struct {
 	Upstream []string `json:"upstream,omitempty"` // asked by systemd-resolved behind its stub
 }
 
-// A lookup is what one server answered.
-type lookup struct {
-	Waited  time.Duration `json:"waited"`
-	Answers []answer      `json:"answers"`
+// names are those of the nodes.
+type names struct {
+	Names []string `json:"names"`
 }
 
-// A hostsView is what /etc/hosts says of the nodes.
-type hostsView struct {
+// hostsLines are what /etc/hosts says of the nodes.
+type hostsLines struct {
 	Nodes map[string][]netip.Addr `json:"nodes"` // by name in lower case
 }
 
-// Observe looks at one target.
-func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
-	switch target.Kind {
-	case configurationKind:
-		return readResolvConf(host)
-	case hostsKind:
-		return readHosts(host, target.Args)
-	case resolverKind:
-		return lookUp(ctx, host.Network, target)
+// observeHosts reads what /etc/hosts says of the nodes.
+func observeHosts(_ context.Context, host checks.Host, t checks.Target[names]) (hostsLines, error) {
+	text, err := host.ReadFile(hostsFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return hostsLines{}, err
 	}
-	return nil, fmt.Errorf("dns has no target of kind %q", target.Kind)
-}
-
-func lookUp(ctx context.Context, network checks.Network, target checks.Target) (any, error) {
-	if len(target.Args) > maxQuestions {
-		return nil, fmt.Errorf("%d questions are more than the %d asked of one server", len(target.Args), maxQuestions)
-	}
-	var questions []question
-	for _, arg := range target.Args {
-		recordType, name, _ := strings.Cut(arg, " ")
-		questions = append(questions, question{recordType, name})
-	}
-	start := time.Now()
-	answers := ask(ctx, network, target.Address, questions, follow)
-	seen := lookup{Waited: time.Since(start), Answers: answers}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return seen, ctx.Err() // what is missing then says nothing of the server
+	all := platform.HostsMap(platform.ParseHosts(text))
+	seen := hostsLines{Nodes: map[string][]netip.Addr{}}
+	for _, name := range t.Ask.Names {
+		name = strings.ToLower(name)
+		if addresses, ok := all[name]; ok {
+			seen.Nodes[name] = addresses
+		}
 	}
 	return seen, nil
 }
 
-// follow gives the questions that an answer raises: the addresses of mail
-// exchangers, and the names of public addresses.
-func follow(a answer) []question {
-	var out []question
-	for _, v := range a.Values[:min(maxFollow, len(a.Values))] {
-		switch a.Type {
-		case "MX":
-			_, exchanger, _ := strings.Cut(v, " ")
-			if !isAddress(exchanger) && exchanger != "." {
-				out = append(out, question{"A", exchanger})
-			}
-		case "A":
-			if address, err := netip.ParseAddr(v); err == nil && public(address) {
-				out = append(out, question{"PTR", v})
-			}
-		}
-	}
-	return out
-}
-
-func readHosts(host checks.Host, nodes []string) (any, error) {
-	text, err := host.ReadFile(hostsFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	all := platform.HostsMap(platform.ParseHosts(text))
-	view := hostsView{Nodes: map[string][]netip.Addr{}}
-	for _, name := range nodes {
-		name = strings.ToLower(name)
-		if addresses, ok := all[name]; ok {
-			view.Nodes[name] = addresses
-		}
-	}
-	return view, nil
+func observeConfiguration(_ context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (resolvConf, error) {
+	return readResolvConf(host)
 }
 
 // readResolvConf finds the servers to ask. systemd-resolved's stub answers from
