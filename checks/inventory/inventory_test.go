@@ -16,7 +16,7 @@ import (
 	"carbonio-check/platform"
 )
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
 // scopeOf reads an inventory; its first line says the release and the phase.
 func scopeOf(t *testing.T, file string) checks.Scope {
@@ -56,8 +56,7 @@ func TestJudge(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".ini"), func(t *testing.T) {
 			scope := scopeOf(t, file)
-			seen := checkstest.Observe(t, Module{}, scope, host(secretSuffixes...))
-			findings := Module{}.Judge(scope, seen)
+			findings := checkstest.Findings(t, Module, scope, host(secretSuffixes...))
 			unique(t, findings)
 			checkstest.Golden(t, strings.TrimSuffix(file, ".ini")+".golden", checkstest.Render(findings))
 		})
@@ -69,7 +68,7 @@ func unique(t *testing.T, findings []checks.Finding) {
 	type key struct{ check, target, vantage string }
 	seen := map[key]bool{}
 	for _, f := range findings {
-		k := key{f.Check, f.Target, f.Vantage}
+		k := key{f.Check.ID, f.Target, f.Vantage}
 		require.False(t, seen[k], "%v stands twice", k)
 		seen[k] = true
 	}
@@ -80,8 +79,7 @@ func TestHealthyIsQuiet(t *testing.T) {
 		scope := scopeOf(t, "testdata/"+name+".ini")
 		for _, phase := range []checks.Phase{checks.Preinstall, checks.Health} {
 			scope.Vantages[0].Phase = phase
-			seen := checkstest.Observe(t, Module{}, scope, host(secretSuffixes...))
-			for _, f := range (Module{}).Judge(scope, seen) {
+			for _, f := range checkstest.Findings(t, Module, scope, host(secretSuffixes...)) {
 				require.Contains(t, []checks.Status{checks.Pass, checks.Skip}, f.Status, "%s %s: %+v", name, phase, f)
 			}
 		}
@@ -90,10 +88,8 @@ func TestHealthyIsQuiet(t *testing.T) {
 
 func TestWithoutInventory(t *testing.T) {
 	var scope checks.Scope
-	targets, err := Module{}.Targets(scope, checks.Host{})
-	require.NoError(t, err)
-	require.Empty(t, targets)
-	findings := Module{}.Judge(scope, nil)
+	require.Empty(t, checkstest.Observe(t, Module, scope, checks.Host{}))
+	findings := checkstest.Findings(t, Module, scope, checks.Host{})
 	require.Len(t, findings, len(catalogue))
 	for _, f := range findings {
 		require.Equal(t, checks.Skip, f.Status)
@@ -104,18 +100,31 @@ func TestWithoutInventory(t *testing.T) {
 // One finding for the platform, however many looked; the files per vantage.
 func TestJudgeOfTheFleet(t *testing.T) {
 	scope := scopeOf(t, "testdata/healthy-ha-25.6.ini")
-	one := checkstest.Observe(t, Module{}, scope, host(secretSuffixes...))
-	alone := Module{}.Judge(scope, one)
+	find := func(seen ...checks.Observation) []checks.Finding {
+		findings, _ := judge(scope, checks.NewRecord(seen))
+		unique(t, findings)
+		return findings
+	}
+	one := checkstest.Observe(t, Module, scope, host(secretSuffixes...))[0]
+	alone := find(one)
 	scope.Vantages = append(scope.Vantages, checks.Vantage{Node: "mbox1.example.com", Phase: checks.Health})
-	other := checkstest.Observe(t, Module{}, scope, host())
-	other[0].Vantage = "mbox1.example.com"
-	both := Module{}.Judge(scope, append(other, one...))
-	unique(t, both)
-	require.ElementsMatch(t, both, Module{}.Judge(scope, append(one, other...)))
+	other := checkstest.Observe(t, Module, scope, host())[0]
+	other.Vantage = "mbox1.example.com"
+	both := find(other, one)
+	require.ElementsMatch(t, both, find(one, other))
 	require.Len(t, both, len(alone)+1)
 	for _, f := range both {
-		require.Equal(t, f.Check == secretsID, f.Vantage != "", "%+v", f)
+		require.Equal(t, f.Check == secrets, f.Vantage != "", "%+v", f)
 	}
+
+	// Whoever did not come to look takes nothing from what the other saw.
+	other.Data, other.Unseen = nil, &checks.Unseen{Code: checks.Interrupted}
+	halves := find(other, one)
+	require.Len(t, halves, len(both))
+	for _, f := range halves {
+		require.Equal(t, f.Check == secrets && f.Vantage == "mbox1.example.com", f.Status == checks.Unknown, "%+v", f)
+	}
+	require.Empty(t, find(other), "the runner says why")
 }
 
 func TestSecrets(t *testing.T) {
@@ -150,8 +159,8 @@ func TestSecrets(t *testing.T) {
 			scope := scopeOf(t, "testdata/"+c.inventory+".ini")
 			scope.Vantages = []checks.Vantage{{Node: c.vantage, Phase: c.phase}}
 			var got []string
-			for _, f := range (Module{}).Judge(scope, checkstest.Observe(t, Module{}, scope, c.host)) {
-				if f.Check == secretsID {
+			for _, f := range checkstest.Findings(t, Module, scope, c.host) {
+				if f.Check == secrets {
 					require.Equal(t, c.vantage, f.Vantage)
 					got = append(got, string(f.Status)+" "+strings.TrimPrefix(f.Target, "carbonio-inventory"))
 				}
@@ -172,9 +181,9 @@ func (locked) Open(name string) (fs.File, error) {
 func TestBOM(t *testing.T) {
 	scope := scopeOf(t, "testdata/healthy-ha-25.6.ini")
 	scope.Topology.Inventory.BOM = true
-	findings := Module{}.Judge(scope, nil)
+	findings := checkstest.Findings(t, Module, scope, host())
 	i := slices.IndexFunc(findings, func(f checks.Finding) bool { return f.Status == checks.Fail })
-	require.Equal(t, groupsID, findings[i].Check)
+	require.Equal(t, groups, findings[i].Check)
 	require.Contains(t, findings[i].Message, "byte order mark")
 }
 

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -9,65 +8,69 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
-// Judge reads the inventory once for the whole platform, and the secret files
-// once for each vantage.
-func (Module) Judge(scope checks.Scope, seen []checks.Observation) []checks.Finding {
-	if scope.Topology.Inventory == nil {
-		return skipAll(checks.Observation{}, "", catalogue, "no inventory given: -i FILE")
+type sight = checks.Sight[file, surroundings]
+
+// judge reads the inventory once for the whole platform, and the secret files
+// once for each vantage. Where nobody could look it says nothing.
+func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks.Cluster) {
+	l := lint{inv: scope.Topology.Inventory, scope: scope, used: map[string]bool{}}
+	if l.inv == nil {
+		l.skip(catalogue, checks.From(""), "", "no inventory given: -i FILE")
+		return l.found, nil
 	}
-	l := newLint(scope, seen)
-	if all, _ := carbonioGroups(); len(l.undeclared(all)) == len(all) {
-		return append(skipAll(l.Observation, l.inv.File, catalogue[1:], "the inventory holds no group of Carbonio"), l.foreign())
+	sights := slices.Collect(folder.In(record))
+	seen := cluster.Those(sights, func(s sight) bool { _, got := s.Got(); return got })
+	if len(seen) == 0 {
+		return nil, nil
 	}
-	out := slices.Concat(
-		l.whole(groupsID, l.groups(), "every group is declared, and none by a wrong name"),
-		l.form(l.whole(sizesID, l.sizes(), "every group holds as many hosts as the playbooks take")),
-		l.roles(),
-		l.brokers(),
-		l.whole(hostsID, l.hosts(), "%d hosts, every one a fully qualified name", len(scope.Topology.Nodes)),
-		l.whole(valuesID, l.values(), "every variable that the playbooks read is valid"),
-		l.whole(conflictsID, l.conflicts(), "no host is in two groups that exclude each other"),
-	)
-	for o, data := range checks.Of[surroundings](seen, kind) {
-		out = append(out, l.secrets(o, data)...)
+	l.Basis = checks.Together(seen...).Platform()
+	l.read()
+	l.otherwise(l.judgeGroups, groups, "every group is declared, and none by a wrong name")
+	if len(l.missing) == len(platform.Components) {
+		l.skip(catalogue[1:], l, l.inv.File, "the inventory holds no group of Carbonio")
+		return l.found, nil
 	}
-	return append(out, l.redundancy()...)
+	l.judgeSizes()
+	l.judgeRoles()
+	l.judgeBrokers()
+	l.otherwise(l.judgeHosts, hosts, "%d hosts, every one a fully qualified name", len(scope.Topology.Nodes))
+	l.otherwise(l.judgeValues, values, "every variable that the playbooks read is valid")
+	l.otherwise(l.judgeConflicts, conflicts, "no host is in two groups that exclude each other")
+	for _, s := range sights {
+		l.judgeSecrets(s)
+	}
+	l.judgeRedundancy()
+	return l.found, nil
 }
 
-func skipAll(o checks.Observation, target string, skipped []checks.Check, reason string) []checks.Finding {
-	var out []checks.Finding
-	for _, c := range skipped {
-		out = append(out, o.Skip(c.ID, target, "%s", reason))
-	}
-	return out
-}
-
-// A lint is an inventory with all that its rules depend on. Its findings are of
-// the whole platform, whoever looked.
+// A lint is an inventory with all that its rules depend on, and what they found.
+// That is of the whole platform, whoever looked.
 type lint struct {
-	checks.Observation
+	checks.Basis
 	inv     *platform.Inventory
 	scope   checks.Scope
-	install bool // nothing is installed yet, anywhere
+	install bool     // nothing is installed yet, anywhere
+	single  bool     // and it will be on a single server, by a playbook that looks for it
+	missing []string // groups of Carbonio that it does not declare
 	// redundant says by what the inventory is of the redundant form, which the
 	// HA playbooks take; it is empty for the form of the standard install.
 	redundant string
 	used      map[string]bool // hosts that hold a component, in lower case
+	found     []checks.Finding
 }
 
-func newLint(scope checks.Scope, seen []checks.Observation) lint {
-	l := lint{inv: scope.Topology.Inventory, scope: scope, used: map[string]bool{}}
-	for _, n := range scope.Topology.Nodes {
+// read takes from the inventory what the rules depend on.
+func (l *lint) read() {
+	for _, n := range l.scope.Topology.Nodes {
 		l.used[strings.ToLower(n.Name)] = len(n.Components) > 0
 	}
-	if len(seen) > 0 {
-		l.Observation = slices.MinFunc(seen, func(a, b checks.Observation) int { return cmp.Compare(a.Vantage, b.Vantage) })
-		l.Vantage = ""
-	}
-	l.install = !slices.ContainsFunc(scope.Vantages, func(v checks.Vantage) bool { return v.Phase == checks.Health })
+	l.missing = cluster.Those(carbonioGroups, func(name string) bool { _, ok := l.inv.Group(name); return !ok })
+	l.install = !slices.ContainsFunc(l.scope.Vantages, func(v checks.Vantage) bool { return v.Phase == checks.Health })
+	l.single = l.install && len(l.scope.Topology.Nodes) == 1 && !l.scope.Release.Before(platform.R26_6)
 	switch {
 	case len(l.members(platform.Kafka)) > 0:
 		l.redundant = "[kafka] holds hosts"
@@ -76,35 +79,34 @@ func newLint(scope checks.Scope, seen []checks.Observation) lint {
 	case len(l.members(platform.Directory)) > 1:
 		l.redundant = "[masterDirectoryServers] holds several hosts"
 	}
-	return l
 }
 
-// whole says that a check passes where nothing was found against it.
-func (l lint) whole(check string, against []checks.Finding, format string, args ...any) []checks.Finding {
-	if len(against) > 0 {
-		return against
+func (l *lint) say(f checks.Finding) { l.found = append(l.found, f) }
+
+func (l *lint) skip(all []*checks.Check, basis checks.Basis, target, reason string) {
+	for _, c := range all {
+		l.say(c.Skip(basis, target, "%s", reason))
 	}
-	return []checks.Finding{l.Pass(check, l.inv.File, format, args...)}
 }
 
-// form says by which rules the sizes were judged, and what the other playbook
-// would say.
-func (l lint) form(findings []checks.Finding) []checks.Finding {
+// otherwise says that a check passes where its rules found nothing against it.
+func (l *lint) otherwise(rules func(), check *checks.Check, format string, args ...any) {
+	before := len(l.found)
+	if rules(); len(l.found) == before {
+		l.say(check.Pass(l, l.inv.File, format, args...))
+	}
+}
+
+// form says by which rules the finding was made.
+func (l *lint) form(f checks.Finding) checks.Finding {
 	if l.redundant == "" {
-		return findings
+		return f
 	}
-	for i, f := range findings {
-		findings[i] = f.With("form", "redundant, because "+l.redundant)
-		if l.install && f.Status == checks.Pass {
-			findings[i] = findings[i].With("note", "the standard playbook runs first and stops at this form: "+
-				"it takes one database, one directory server, and no host in [dbsConnectorServers]")
-		}
-	}
-	return findings
+	return f.With("form", "redundant, because "+l.redundant)
 }
 
 // members are the names of the hosts of a group.
-func (l lint) members(c platform.Component) []string {
+func (l *lint) members(c platform.Component) []string {
 	var out []string
 	for _, h := range l.inv.Members(string(c)) {
 		out = append(out, h.Name)
@@ -115,111 +117,112 @@ func (l lint) members(c platform.Component) []string {
 // section is a group as the inventory writes it.
 func section[T ~string](group T) string { return "[" + string(group) + "]" }
 
-// secrets judges the files beside the inventory as one vantage saw them. They
-// belong where the playbooks run; a node of the platform that holds a copy of
-// the inventory need not have them.
-func (l lint) secrets(o checks.Observation, seen surroundings) []checks.Finding {
+// judgeSecrets judges the files beside the inventory as one vantage saw them.
+// They belong where the playbooks run; a node of the platform that holds a copy
+// of the inventory need not have them.
+func (l *lint) judgeSecrets(s sight) {
 	name := path.Base(l.inv.File)
-	present := slices.ContainsFunc(seen.Secrets, func(f secretFile) bool { return f.Present || f.Error != "" })
-	_, isNode := l.scope.Topology.Node(o.Vantage)
-	installed := o.Vantage != "" && l.scope.Vantage(o.Vantage).Phase == checks.Health
+	seen, got := s.Got()
+	none := !slices.ContainsFunc(seen.Secrets, secret.exists)
+	_, isNode := l.scope.Topology.Node(s.Vantage)
+	installed := s.Vantage != "" && l.scope.Vantage(s.Vantage).Phase == checks.Health
 	switch {
-	case o.Error != "":
-		return o.Unseen(name, secretsID)
+	case !got:
+		l.say(secrets.Unseen(s, name))
+	case seen.Unseen.Code != "":
+		l.say(secrets.Unknown(s, name, "could not be seen: %s", seen.Unseen))
 	case !seen.Visible:
-		return []checks.Finding{o.Skip(secretsID, name, "the inventory is not on this machine's file system, nor are the files beside it")}
-	case !present && !installed:
-		return []checks.Finding{o.Skip(secretsID, name, "no secret file yet: the first run of the standard playbook makes them")}
-	case !present && isNode:
-		return []checks.Finding{o.Skip(secretsID, name, "no secret file beside this copy of the inventory: they belong where the playbooks run")}
-	}
-	var out []checks.Finding
-	for _, f := range seen.Secrets {
-		if finding, ok := l.secret(o, name+f.Suffix, f, installed); ok {
-			out = append(out, finding)
+		l.say(secrets.Skip(s, name, "the inventory is not on this machine's file system, nor are the files beside it"))
+	case none && !installed:
+		l.say(secrets.Skip(s, name, "no secret file yet: the first run of the standard playbook makes them"))
+	case none && isNode:
+		l.say(secrets.Skip(s, name, "no secret file beside this copy of the inventory: they belong where the playbooks run"))
+	default:
+		for _, f := range seen.Secrets {
+			// Before the installation a first run may have stopped half way; the
+			// additions of the redundant form come after a complete one.
+			expected := installed || l.redundant != ""
+			if f.Suffix == replicaSecret {
+				expected = installed && l.redundant != ""
+			}
+			if expected || f.exists() {
+				l.say(f.judge(s, name+f.Suffix))
+			}
 		}
 	}
-	return out
 }
 
-func (l lint) secret(o checks.Observation, name string, f secretFile, installed bool) (checks.Finding, bool) {
+// exists says whether the file is there, as far as anybody knows.
+func (f secret) exists() bool { return f.Present || f.Unseen.Code != "" }
+
+func (f secret) judge(s sight, name string) checks.Finding {
 	mode := fmt.Sprintf("mode %04o", f.Mode&fs.ModePerm)
 	tighten := "chmod 600 " + name
 	switch {
-	case f.Error != "":
-		return o.Unknown(secretsID, name, "could not be seen: %s", f.Error), true
+	case f.Unseen.Code != "":
+		return secrets.Unknown(s, name, "could not be seen: %s", f.Unseen)
 	case !f.Present && f.Suffix == replicaSecret:
-		return o.Warn(secretsID, name, "%s is missing: if Patroni is installed already, its playbook would make another password than the platform's", name),
-			installed && l.redundant != ""
+		return secrets.Warn(s, name, "%s is missing: if Patroni is installed already, its playbook would make another password than the platform's", name)
 	case !f.Present:
-		// Before the installation a first run may have stopped half way; the
-		// additions of the redundant form come after a complete one.
-		return o.Fail(secretsID, name, "%s is missing: a playbook stops, or makes another password than the platform's", name),
-			installed || l.redundant != ""
+		return secrets.Fail(s, name, "%s is missing: a playbook stops, or makes another password than the platform's", name)
 	case f.Size == 0:
-		return o.Fail(secretsID, name, "%s is empty", name), true
+		return secrets.Fail(s, name, "%s is empty", name)
 	case f.Mode&0o004 != 0:
-		return o.Fail(secretsID, name, "every user of this machine reads %s", name).Saw(mode).Wanted("mode 0600").Fix(tighten), true
+		return secrets.Fail(s, name, "every user of this machine reads %s", name).Saw(mode).Wanted("mode 0600").Fix(tighten)
 	case f.Mode&0o040 != 0:
-		return o.Warn(secretsID, name, "the group of %s reads it", name).Saw(mode).Wanted("mode 0600").Fix(tighten), true
+		return secrets.Warn(s, name, "the group of %s reads it", name).Saw(mode).Wanted("mode 0600").Fix(tighten)
 	}
-	return o.Pass(secretsID, name, "%s is there, and only its owner reads it", name).Saw(mode), true
+	return secrets.Pass(s, name, "%s is there, and only its owner reads it", name).Saw(mode)
 }
 
-// redundancy is the manual's table of the redundant scenario for this platform:
-// how many nodes hold a component, and how many of them it may lose.
-func (l lint) redundancy() []checks.Finding {
+// judgeRedundancy is the manual's table of the redundant scenario for this
+// platform: how many nodes hold a component, and how many of them it may lose.
+func (l *lint) judgeRedundancy() {
 	if l.redundant == "" {
-		return []checks.Finding{l.Skip(redundancyID, l.inv.File, "the inventory is of the standard form, which is not redundant")}
+		l.say(redundancy.Skip(l, l.inv.File, "the inventory is of the standard form, which is not redundant"))
+		return
 	}
-	var out []checks.Finding
 	for _, info := range platform.Components {
-		nodes := l.members(info.Component)
-		if len(nodes) == 0 || info.HA == 0 || info.Component == platform.ZooKeeper && !l.scope.Release.Before(platform.R25_9) {
+		nodes, name := l.members(info.Component), info.Name
+		// The number of these is a finding of sizes or brokers: it is not said again.
+		fixedSize := info.Quorum || info.Component == platform.Database || info.Component == platform.Directory
+		loses := len(nodes) - 1
+		if info.Quorum {
+			loses /= 2
+		}
+		f := redundancy.Pass(l, name, "%s has %d nodes and may lose %d", name, len(nodes), loses).Saw(strings.Join(nodes, ", "))
+		switch {
+		case len(nodes) == 0 || info.HA == 0, info.Component == platform.ZooKeeper && l.kraft():
 			continue
+		case info.HA == 1:
+			f = redundancy.Pass(l, name, "%s is not redundant, by design", name).Saw(strings.Join(nodes, ", "))
+		case loses == 0 && fixedSize:
+			continue
+		case loses == 0:
+			f = redundancy.Warn(l, name, "%s runs on %s alone, and stops with it", name, nodes[0]).
+				Saw("1 node").Wanted(fmt.Sprintf("%d nodes", info.HA))
 		}
-		if f, ok := l.survives(info, nodes); ok {
-			if note := l.single(info.Component, nodes); note != "" {
-				f = f.With("note", note)
-			}
-			out = append(out, f)
+		if note := l.once(info.Component, nodes); note != "" {
+			f = f.With("note", note)
 		}
+		l.say(f)
 	}
-	return out
 }
 
-// survives judges one component. Where the wrong number of nodes is a finding
-// of inventory.sizes or inventory.brokers it is not said again.
-func (l lint) survives(info platform.ComponentInfo, nodes []string) (checks.Finding, bool) {
-	loses := len(nodes) - 1
-	if info.Quorum {
-		loses = (len(nodes) - 1) / 2
-	}
-	fixedSize := info.Quorum || info.Component == platform.Database || info.Component == platform.Directory
-	switch {
-	case info.HA == 1:
-		return l.Pass(redundancyID, info.Name, "%s is not redundant, by design", info.Name).Saw(strings.Join(nodes, ", ")), true
-	case loses == 0:
-		return l.Warn(redundancyID, info.Name, "%s runs on %s alone, and stops with it", info.Name, nodes[0]).
-			Saw("1 node").Wanted(fmt.Sprintf("%d nodes", info.HA)), !fixedSize
-	}
-	return l.Pass(redundancyID, info.Name, "%s has %d nodes and may lose %d", info.Name, len(nodes), loses).Saw(strings.Join(nodes, ", ")), true
-}
-
-// single names what a component, redundant as it is, runs only once: by design,
-// and so no warning (RUR26; AIA CHANGELOG), or what a loss costs all the same.
-func (l lint) single(c platform.Component, nodes []string) string {
-	release := l.scope.Release
+// once names what a component, redundant as it is, runs only once: by design,
+// and so no warning, or what a loss costs all the same.
+func (l *lint) once(c platform.Component, nodes []string) string {
+	r26_3, r26_6 := !l.scope.Release.Before(platform.Release{Year: 26, Month: 3}), !l.scope.Release.Before(platform.R26_6)
 	switch {
 	case c == platform.Kafka:
 		return "topics have 2 copies: transactions wait while a broker with one of them is away"
 	case c == platform.Chats:
 		return "the message dispatcher runs on " + nodes[0] + " only: without it Chats stops"
-	case c == platform.Proxy && !release.Before(platform.Release{Year: 26, Month: 3}):
+	case c == platform.Proxy && r26_3:
 		return "memcached runs on " + nodes[0] + " only"
-	case c == platform.Directory && release.Before(platform.R26_6):
+	case c == platform.Directory && !r26_6:
 		return "the message broker runs on " + nodes[0] + " only: without it Chats stops"
-	case c == platform.Mesh && !release.Before(platform.R26_6):
+	case c == platform.Mesh && r26_6:
 		return "the message broker runs on " + nodes[len(nodes)-1] + " only: without it Chats stops"
 	}
 	return ""

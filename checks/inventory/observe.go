@@ -10,52 +10,68 @@ import (
 )
 
 // secretSuffixes are the files that the playbooks generate beside the
-// inventory, named by it (AIA, HAA).
+// inventory, named by it.
 var secretSuffixes = []string{"_postgrespassword", "_ldap_password", "_consulpassword", replicaSecret}
 
 // replicaSecret is made by the Patroni playbook only.
 const replicaSecret = "_postgresreplicapassword"
 
+// A file is an inventory; without a path it was not read from a file.
+type file struct {
+	Path string `json:"path"`
+}
+
 // surroundings is what stands where the inventory was read.
 type surroundings struct {
-	Visible bool         `json:"visible"` // the inventory itself is there
-	Secrets []secretFile `json:"secrets,omitempty"`
+	Visible bool `json:"visible"` // the inventory itself is there
+	// Unseen is why that could not be told.
+	Unseen  checks.Unseen `json:"unseen,omitzero"`
+	Secrets []secret      `json:"secrets,omitempty"`
 }
 
-type secretFile struct {
-	Suffix  string      `json:"suffix"`
-	Present bool        `json:"present"`
-	Size    int64       `json:"size,omitempty"`
-	Mode    fs.FileMode `json:"mode,omitempty"` // permissions
-	Error   string      `json:"error,omitempty"`
+// A secret is one of the files beside the inventory.
+type secret struct {
+	Suffix  string        `json:"suffix"`
+	Present bool          `json:"present"`
+	Size    int64         `json:"size,omitempty"`
+	Mode    fs.FileMode   `json:"mode,omitempty"` // permissions
+	Unseen  checks.Unseen `json:"unseen,omitzero"`
 }
 
-// Observe looks at the secret files, not into them.
-func (Module) Observe(_ context.Context, host checks.Host, target checks.Target) (any, error) {
+// targets is the inventory, where there is one.
+func targets(scope checks.Scope, _ checks.Host) ([]checks.Target[file], error) {
+	inv := scope.Topology.Inventory
+	if inv == nil {
+		return nil, nil
+	}
+	return []checks.Target[file]{{Name: inv.File, Ask: file{inv.Path}}}, nil
+}
+
+// observe looks at the secret files, not into them. What it cannot see of them
+// says nothing of the inventory, and is a fact beside it.
+func observe(_ context.Context, host checks.Host, t checks.Target[file]) (surroundings, error) {
 	var seen surroundings
-	if target.Address == "" {
+	if t.Ask.Path == "" {
 		return seen, nil
 	}
-	visible, err := host.Exists(target.Address)
-	if err != nil || !visible {
-		return seen, err
+	var err error
+	if seen.Visible, err = host.Exists(t.Ask.Path); err != nil {
+		seen.Unseen = checks.Why(err)
 	}
-	seen.Visible = true
+	if !seen.Visible {
+		return seen, nil
+	}
 	for _, suffix := range secretSuffixes {
-		seen.Secrets = append(seen.Secrets, stat(host.Files, target.Address, suffix))
+		s := secret{Suffix: suffix}
+		info, err := fs.Stat(host.Files, strings.TrimPrefix(t.Ask.Path, "/")+suffix)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			s.Unseen = checks.Why(err)
+		default:
+			s.Present, s.Size, s.Mode = true, info.Size(), info.Mode().Perm()
+		}
+		seen.Secrets = append(seen.Secrets, s)
 	}
 	return seen, nil
-}
-
-func stat(files fs.FS, inventory, suffix string) secretFile {
-	f := secretFile{Suffix: suffix}
-	info, err := fs.Stat(files, strings.TrimPrefix(inventory, "/")+suffix)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		f.Error = err.Error()
-	default:
-		f.Present, f.Size, f.Mode = true, info.Size(), info.Mode().Perm()
-	}
-	return f
 }
