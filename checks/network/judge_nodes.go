@@ -1,0 +1,216 @@
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"carbonio-check/checks"
+)
+
+// noReply and loop are ends of a path.
+const (
+	noReply = "no reply"
+	loop    = "loop"
+)
+
+// A peer is another node as a vantage sees it.
+type peer struct {
+	checks.Sight[extent, node]
+	node
+	*view
+	name  string
+	alive sign
+}
+
+func (v *view) peer(s checks.Sight[extent, node]) peer {
+	n, _ := s.Got()
+	return peer{s, n, v, s.Target.Name, v.signs[pair{s.Vantage, s.Target.Node}]}
+}
+
+// unseen is the finding about a part of the look that was not seen: for the
+// first reason that is known.
+func (p peer) unseen(c *checks.Check, reasons ...*checks.Unseen) checks.Finding {
+	switch why := cmp.Or(reasons...); {
+	case why != nil:
+		return c.Unknown(p, p.name, "could not be seen: %s", why)
+	case p.Unseen() == checks.Unseen{}:
+		return c.Unknown(p, p.name, "was not looked at")
+	}
+	return c.Unseen(p, p.name)
+}
+
+// withoutAddress is the reason to skip what network.ping says once and for all.
+func (p peer) withoutAddress(c *checks.Check) checks.Finding {
+	return c.Skip(p, p.name, "no address of %s is known", p.Target.Node)
+}
+
+// judgePing judges whether the node is alive, and near.
+func (p peer) judgePing() checks.Finding {
+	name, limit := p.name, time.Duration(pingRTT.In(p.scope))
+	var f checks.Finding
+	switch e := p.Echo; {
+	case p.Target.Address == "":
+		f = ping.WithoutAddress(p, name, name)
+	case !p.pinged() && p.reached():
+		f = ping.Pass(p, name, "%s answers in %s (a probe of its path: ping is not allowed to this user)", name, ms(last(*p.Path).RTT))
+	case !p.pinged():
+		f = p.unseen(ping, p.EchoUnseen)
+	case e.Received == 0:
+		f = p.judgeSilence()
+	case e.Received < e.Sent:
+		f = ping.Warn(p, name, "%s answers some pings only: %s", name, lost(*e)).
+			Saw(lost(*e)).Wanted("every ping answered")
+	case limit > 0 && e.Min > limit: // the best of them: one may have waited for ARP, or for us
+		f = ping.Warn(p, name, "%s is %s away", name, ms(e.Min)).
+			Saw(roundTrip(*e)).Wanted("at most " + ms(limit) + " (policy)")
+	default:
+		f = ping.Pass(p, name, "%s answers in %s", name, ms(e.Min)).Saw(roundTrip(*e))
+	}
+	return f.With("address", p.address())
+}
+
+// judgeSilence judges a node from which no ping came back.
+func (p peer) judgeSilence() checks.Finding {
+	name := p.name
+	var f checks.Finding
+	switch {
+	case p.alive.tcp != 0:
+		f = ping.Warn(p, name, "%s keeps ping out: no answer, though its port %s does answer", name, p.alive.port()).
+			Fix(fmt.Sprintf("on %s: let ICMP echo-request in (ping, tracepath and path MTU discovery need ICMP)", name))
+	case p.alive.icmp:
+		f = ping.Warn(p, name, "%s keeps ping out: no answer, though it does answer the probes of its path", name)
+	default:
+		message := fmt.Sprintf("%s does not answer (%s)", name, lost(*p.Echo))
+		if p.Path != nil {
+			message += ", " + ends(*p.Path)
+		}
+		f = ping.Fail(p, name, "%s", message).
+			Fix(fmt.Sprintf("ip -br addr; ip route     # on %s\nip route get %s; tracepath -n %[2]s     # here", name, p.Target.Address))
+	}
+	if p.Path != nil {
+		f = f.With("path", draw(*p.Path))
+	}
+	return f.Saw(lost(*p.Echo)).Wanted("every ping answered")
+}
+
+// address is where the node was looked for, and who says that it is there.
+func (p peer) address() string {
+	from := p.nodes[p.Target.Node].AddressFrom
+	if p.Target.Address == "" || from == "" {
+		return cmp.Or(p.Target.Address, "none")
+	}
+	return p.Target.Address + " (" + from + ")"
+}
+
+// judgePath judges the path. That a node cannot be reached is the word of its
+// ping: the end of the path explains it, and stands there as well.
+func (p peer) judgePath() checks.Finding {
+	name := p.name
+	switch {
+	case p.Target.Address == "":
+		return p.withoutAddress(route)
+	case p.Path == nil && (!p.answered() || p.Target.Ask.Trace):
+		return p.unseen(route, p.PathUnseen, p.EchoUnseen)
+	case p.Path == nil:
+		return route.Skip(p, name, "%s answers: --trace follows the path all the same", name)
+	}
+	var f checks.Finding
+	switch way := *p.Path; {
+	case way.Reached:
+		f = route.Pass(p, name, "%s is %s away", name, hops(len(way.Hops)))
+	case p.answered() && way.Stop == loop:
+		f = route.Warn(p, name, "%s answers, but %s", name, ends(way))
+	case p.answered():
+		f = route.Pass(p, name, "%s answers ping; its path shows itself for %s", name, hops(len(way.Hops)))
+	case !p.pinged() && way.Stop == noReply:
+		f = route.Unknown(p, name, "%s drops probes, and this user may not ping", name)
+	case p.alive.tcp != 0:
+		return route.Skip(p, name, "%s answers on %s and drops probes: its path cannot be followed to the end", name, p.alive.port())
+	default:
+		f = route.Fail(p, name, "%s: %s", name, ends(way))
+	}
+	return f.With("path", draw(*p.Path))
+}
+
+// judgeMTU judges the largest packet. That one of the size looked for crosses
+// says nothing of a larger one that is wanted.
+func (p peer) judgeMTU() checks.Finding {
+	name, want := p.name, leastMTU.In(p.scope)
+	m := p.MTU
+	switch {
+	case p.Target.Address == "":
+		return p.withoutAddress(mtu)
+	case m == nil && (p.MTUUnseen != nil || !p.pinged()):
+		return p.unseen(mtu, p.MTUUnseen, p.EchoUnseen)
+	case m == nil:
+		return mtu.Unknown(p, name, "could not be measured: %s answers neither ping nor probes", name)
+	case m.BlackHole:
+		return mtu.Fail(p, name, "packets to %s above %d bytes vanish without a word", name, m.Bytes).
+			Saw(fmt.Sprintf("%d bytes cross, more do not, and no router says so", m.Bytes)).Wanted(fmt.Sprintf("%d bytes", want))
+	case m.Bytes >= want:
+		return mtu.Pass(p, name, "packets of %d bytes cross to %s whole", m.Bytes, name)
+	case m.Bytes >= p.Target.Ask.MTU:
+		return mtu.Unknown(p, name, "packets of %d bytes cross to %s whole; larger ones were not tried", m.Bytes, name).
+			Wanted(fmt.Sprintf("%d bytes (policy)", want))
+	}
+	at := fmt.Sprintf("this node's own interface towards %s takes packets of %d bytes at most", name, m.Bytes)
+	if m.Hop.IsValid() {
+		at = fmt.Sprintf("the path to %s takes packets of %d bytes at most, says %s", name, m.Bytes, m.Hop)
+	}
+	return mtu.Warn(p, name, "%s", at).Saw(fmt.Sprintf("%d bytes", m.Bytes)).Wanted(fmt.Sprintf("%d bytes (policy)", want))
+}
+
+// ends says where and why a path ends before its target.
+func ends(p checks.Path) string {
+	why := ""
+	if p.Stop != "" && p.Stop != noReply {
+		why = ": " + p.Stop
+	}
+	at := last(p)
+	switch {
+	case p.Stop == loop && len(p.Hops) > 1:
+		return fmt.Sprintf("the path goes in circles between %s and %s", p.Hops[len(p.Hops)-2].Address, at.Address)
+	case at.Address.IsValid():
+		return fmt.Sprintf("the path stops after %s (hop %d)%s", at.Address, at.TTL, why)
+	case why != "":
+		return "the path ends before the first router" + why
+	}
+	return "no router on the way answers"
+}
+
+// draw gives a line for each hop.
+func draw(p checks.Path) string {
+	var b strings.Builder
+	for _, h := range p.Hops {
+		if h.Address.IsValid() {
+			fmt.Fprintf(&b, "%2d  %s  %s\n", h.TTL, h.Address, ms(h.RTT))
+		} else {
+			fmt.Fprintf(&b, "%2d  *\n", h.TTL)
+		}
+	}
+	return b.String() + cmp.Or(p.Stop, "reached")
+}
+
+func last(p checks.Path) checks.Hop {
+	if len(p.Hops) == 0 {
+		return checks.Hop{}
+	}
+	return p.Hops[len(p.Hops)-1]
+}
+
+func hops(n int) string {
+	if n == 1 {
+		return "1 hop"
+	}
+	return fmt.Sprintf("%d hops", n)
+}
+
+func lost(e checks.Echo) string { return fmt.Sprintf("%d of %d lost", e.Sent-e.Received, e.Sent) }
+
+func roundTrip(e checks.Echo) string {
+	return fmt.Sprintf("min %s, avg %s, max %s", ms(e.Min), ms(e.Avg), ms(e.Max))
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond)) }
