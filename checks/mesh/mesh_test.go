@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,32 +27,94 @@ import (
 
 	"carbonio-check/checks"
 	"carbonio-check/checks/checkstest"
-	"carbonio-check/checks/machine"
+	"carbonio-check/machine"
 	"carbonio-check/platform"
 )
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
-// How much the mesh can lose, for those who add up.
-func TestTolerance(t *testing.T) {
+// How much the mesh can lose, for those who add up: by vantage.
+func TestClusters(t *testing.T) {
 	svc := []string{"svc1.example.com", "svc2.example.com", "svc3.example.com"}
-	for file, want := range map[string]checks.Tolerance{
-		"healthy":       {Service: "mesh", Members: svc, Alive: svc, Needs: 2},
-		"server-dead":   {Service: "mesh", Members: svc, Alive: svc[:2], Needs: 2},
-		"no-leader":     {Service: "mesh", Members: svc, Needs: 2}, // two are alive, and of no use
-		"one-vote":      {Service: "mesh", Members: svc, Alive: svc[:1], Needs: 1},
-		"single-server": {Service: "mesh", Members: []string{"mail.example.com"}, Alive: []string{"mail.example.com"}, Needs: 1},
-		"agent-refuses": {},
+	mail := []string{"mail.example.com"}
+	mesh := func(able, unseen []string, needs int) checks.Cluster {
+		return checks.Cluster{Check: tolerance, Service: "mesh", Members: svc, Able: able, Unseen: unseen, Needs: needs}
+	}
+	for file, want := range map[string][]checks.Cluster{
+		"healthy":       {mesh(svc, nil, 2), mesh(svc, nil, 2)},
+		"server-dead":   {mesh(svc[:2], nil, 2)},
+		"no-leader":     {mesh(nil, nil, 2)}, // two are alive, and of no use
+		"one-vote":      {mesh(svc[:1], nil, 1)},
+		"single-server": {{Check: tolerance, Service: "mesh", Members: mail, Able: mail, Needs: 1}},
+		"agent-refuses": {mesh(nil, svc, 2)},
+		"agent-silent":  {mesh(nil, svc, 2)},
+		"tokens":        {mesh(svc, nil, 2), mesh(svc, nil, 2), mesh(nil, svc, 2)}, // the last one hides its members
+		"no-inventory": {{
+			Check: tolerance, Service: "mesh", Needs: 3, // of four peers
+			Members: []string{"server-svc1-example-com", "server-svc2-example-com", "server-svc3-example-com"},
+			Able:    []string{"server-svc1-example-com", "server-svc2-example-com", "server-svc3-example-com"},
+		}},
 	} {
-		scope, seen := checkstest.Read(t, "testdata/"+file+".jsonl")
-		for _, f := range (Module{}).Judge(scope, seen) {
-			if f.Check == toleranceID && want.Service == "" {
-				assert.Empty(t, f.Tolerance, file)
-			} else if f.Check == toleranceID {
-				assert.Equal(t, []checks.Tolerance{want}, f.Tolerance, file)
+		c := checkstest.ReadCase(t, Module, file)
+		_, got := judge(c.Scope, checks.NewRecord(c.Seen))
+		for i := range got {
+			assert.Contains(t, c.Scope.Vantages, c.Scope.Vantage(got[i].Vantage), file)
+			for _, list := range []*[]string{&got[i].Members, &got[i].Able, &got[i].Unseen} {
+				if len(*list) == 0 {
+					*list = nil
+				}
 			}
+			got[i].Vantage = ""
+		}
+		assert.ElementsMatch(t, want, got, file)
+	}
+}
+
+// Who is cut off sees no leader, and does not say that the mesh has stopped for
+// those who see one.
+func TestCutOff(t *testing.T) {
+	c := checkstest.ReadCase(t, Module, "quorum-lost")
+	stopped := func() (n int) {
+		findings, _ := judge(c.Scope, checks.NewRecord(c.Seen))
+		for _, f := range findings {
+			if f.Stopped {
+				n++
+			}
+		}
+		return n
+	}
+	require.Equal(t, 4, stopped(), "leader and tolerance of two nodes")
+	for _, o := range checkstest.ReadCase(t, Module, "healthy").Seen {
+		if o.Kind == agents.Kind && o.Vantage != c.Seen[0].Vantage {
+			c.Seen = append(c.Seen[:1:1], o)
+		}
+	}
+	require.Len(t, c.Seen, 2)
+	require.Zero(t, stopped())
+}
+
+// Without an inventory and without a word of the agent, the mesh is what the
+// topology assumes.
+func TestClusterOfNobody(t *testing.T) {
+	c := checkstest.ReadCase(t, Module, "agent-silent")
+	c.Scope.Topology.Inventory = nil
+	_, got := judge(c.Scope, checks.NewRecord(c.Seen))
+	require.Len(t, got, 1)
+	require.Equal(t, got[0].Members, got[0].Unseen)
+	c.Scope.Topology.Nodes = nil
+	_, got = judge(c.Scope, checks.NewRecord(c.Seen))
+	require.Empty(t, got)
+}
+
+func TestSetting(t *testing.T) {
+	for text, wrong := range map[string]string{`{}`: "", `{"file": "/root/mesh.token"}`: "", `{"env": "A", "file": "/b"}`: "want one of"} {
+		_, err := meshToken.Decode(checkstest.Strict([]byte(text)))
+		if wrong == "" {
+			require.NoError(t, err, text)
+		} else {
+			require.ErrorContains(t, err, wrong)
 		}
 	}
 }
@@ -120,7 +183,7 @@ func with(changes map[string]string) map[string]string {
 }
 
 // observe looks at the agent and gives what was asked of it.
-func observe(t *testing.T, c *consul, ref platform.SecretRef) (agent, []string) {
+func observe(t *testing.T, c *consul, ref platform.SecretRef) (report, []string) {
 	t.Helper()
 	c.asked = make(chan string, 100)
 	server := httptest.NewServer(c)
@@ -135,7 +198,7 @@ func observe(t *testing.T, c *consul, ref platform.SecretRef) (agent, []string) 
 	return a, asked
 }
 
-func look(t *testing.T, ctx context.Context, listener string, ref platform.SecretRef) (agent, error) {
+func look(t *testing.T, ctx context.Context, listener string, ref platform.SecretRef) (report, error) {
 	t.Helper()
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	host := checks.Host{
@@ -145,38 +208,36 @@ func look(t *testing.T, ctx context.Context, listener string, ref platform.Secre
 		}},
 		Secret: func(platform.SecretRef) (string, error) { return secret, nil },
 	}
-	scope := checks.Scope{Vantages: []checks.Vantage{{Node: "mbox1.example.com", Phase: checks.Health}}}
-	scope.Logins.Mesh = ref
-	targets, err := Module{}.Targets(scope, host)
+	scope := checkstest.Scope(checkstest.Node("mbox1.example.com", ""))
+	meshToken.Set(scope.Settings, ref)
+	targets, err := agentTargets(scope, host)
 	require.NoError(t, err)
-	data, err := Module{}.Observe(ctx, host, targets[0])
-	a, _ := data.(agent)
-	return a, err
+	return observeAgent(ctx, host, targets[0])
 }
 
 var configured = platform.SecretRef{Env: "MESH_TOKEN"}
 
 func TestObserve(t *testing.T) {
 	a, asked := observe(t, &consul{bodies: healthy}, configured)
-	require.Equal(t, agent{
+	require.Equal(t, report{
 		Leader: answer[string]{Value: "172.16.0.12:8300"},
 		Peers:  answer[[]string]{Value: []string{"172.16.0.11:8300", "172.16.0.12:8300", "172.16.0.13:8300"}},
 		Members: answer[[]member]{Value: []member{
 			{"server-svc1-example-com", "172.16.0.11", alive, map[string]string{"role": "consul", "build": "1.13.9:"}},
 			{"agent-mbox1-example-com", "172.16.0.21", failed, map[string]string{"role": "node", "build": "1.13.9:"}},
 		}},
-		Services: answer[services]{Value: services{
+		Services: answer[serviceHealth]{Value: serviceHealth{
 			Count: 2,
-			Bad: []check{{
+			Bad: []healthCheck{{
 				"agent-mbox1-example-com", "service:carbonio-mailbox", "tcp", "critical",
 				"dial tcp 127.0.0.1:8080: connect: connection refused", "carbonio-mailbox",
 			}},
 			Runs: map[string][]string{"carbonio-mailbox": {"agent-mbox1-example-com"}},
 		}},
-		Autopilot: answer[*autopilot]{Value: &autopilot{
-			Servers: []server{{"server-svc1-example-com", "172.16.0.11:8300", "alive", "1.13.9", false, true, true}},
+		Autopilot: answer[*autopilotHealth]{Value: &autopilotHealth{
+			Servers: []raftServer{{"server-svc1-example-com", "172.16.0.11:8300", "alive", "1.13.9", false, true, true}},
 		}},
-		Token: token{From: "$MESH_TOKEN"},
+		Token: credential{From: "$MESH_TOKEN"},
 	}, a)
 	require.ElementsMatch(t, []string{
 		"/v1/status/leader", "/v1/status/peers", "/v1/agent/members", "/v1/health/state/any",
@@ -203,20 +264,20 @@ func TestObserveHidden(t *testing.T) {
 	require.Contains(t, asked, "/v1/agent/members +token")
 
 	a, _ = observe(t, c, platform.SecretRef{})
-	require.Equal(t, errHidden.Error(), a.Members.Error)
-	require.Equal(t, errHidden.Error(), a.Services.Error)
+	require.Equal(t, why(errHidden), a.Members.Unseen)
+	require.Equal(t, why(errHidden), a.Services.Unseen)
 
 	// Before 1.13 an agent did not say that it hides.
 	a, _ = observe(t, &consul{bodies: with(map[string]string{"/v1/agent/members": "[]", "/v1/health/state/any": "[]"})}, platform.SecretRef{})
-	require.Equal(t, errHidden.Error(), a.Members.Error)
-	require.Equal(t, errHidden.Error(), a.Services.Error)
+	require.Equal(t, why(errHidden), a.Members.Unseen)
+	require.Equal(t, why(errHidden), a.Services.Unseen)
 }
 
 // Without a leader the questions that take seconds to fail are not asked.
 func TestObserveNoLeader(t *testing.T) {
 	for said, want := range map[string]answer[string]{
 		`""`:                          {},
-		`500 No known Consul servers`: {Error: "HTTP 500: No known Consul servers"},
+		`500 No known Consul servers`: {Unseen: checks.Unseen{Code: noServer, Words: "HTTP 500: No known Consul servers"}},
 	} {
 		a, asked := observe(t, &consul{bodies: with(map[string]string{"/v1/status/leader": said})}, configured)
 		require.Equal(t, want, a.Leader)
@@ -233,7 +294,8 @@ func TestObserveServerDied(t *testing.T) {
 	require.Equal(t, healthy["/v1/status/leader"], strconv.Quote(a.Leader.Value))
 
 	a, asked := observe(t, &consul{bodies: with(map[string]string{"/v1/status/leader": died})}, configured)
-	require.Contains(t, a.Leader.Error, "failed to get conn")
+	require.Equal(t, noServer, a.Leader.Unseen.Code)
+	require.Contains(t, a.Leader.Unseen.Words, "failed to get conn")
 	require.NotContains(t, asked, "/v1/health/state/any")
 }
 
@@ -244,10 +306,31 @@ func TestObserveRefusals(t *testing.T) {
 		"/v1/agent/members":             "<html>",
 		"/v1/health/state/any":          "500 No cluster leader",
 	})}, configured)
-	require.Equal(t, "HTTP 403: ACL not found, said [redacted]", a.Autopilot.Error)
-	require.Equal(t, "HTTP 302: elsewhere", a.Peers.Error)
-	require.Equal(t, "/v1/agent/members?segment=_all: not an answer of Consul's: it is not the JSON expected there", a.Members.Error)
-	require.Equal(t, "HTTP 500: No cluster leader", a.Services.Error)
+	require.Equal(t, checks.Unseen{Code: unknownToken, Words: "HTTP 403: ACL not found, said [redacted]"}, a.Autopilot.Unseen)
+	require.Equal(t, checks.Unseen{Code: checks.Failed, Words: "HTTP 302: elsewhere"}, a.Peers.Unseen)
+	require.Equal(t, checks.Unseen{
+		Code:  checks.Failed,
+		Words: "/v1/agent/members?segment=_all: not an answer of Consul's: it is not the JSON expected there",
+	}, a.Members.Unseen)
+	require.Equal(t, checks.Unseen{Code: noLeader, Words: "HTTP 500: No cluster leader"}, a.Services.Unseen)
+
+	a, _ = observe(t, &consul{bodies: with(map[string]string{"/v1/operator/autopilot/health": "403 Permission denied"})}, configured)
+	require.Equal(t, forbidden, a.Autopilot.Unseen.Code)
+}
+
+// Who reflects the token does not bring it into what is kept.
+func TestObserveReflected(t *testing.T) {
+	a, _ := observe(t, &consul{
+		bodies:  with(map[string]string{"/v1/agent/members": `[{"Name":"agent-` + secret + `","Status":1}]`}),
+		guarded: map[string]bool{"/v1/agent/members": true},
+	}, configured)
+	require.Equal(t, "agent-[redacted]", a.Members.Value[0].Name)
+}
+
+// A few megabytes of nothing are not turned into gigabytes of it.
+func TestObserveMany(t *testing.T) {
+	a, _ := observe(t, &consul{bodies: with(map[string]string{"/v1/agent/members": "[" + strings.Repeat("{},", 1<<20) + "{}]"})}, configured)
+	require.Contains(t, a.Members.Unseen.Words, "more than 200000 values")
 }
 
 func TestObserveNobody(t *testing.T) {
@@ -256,7 +339,7 @@ func TestObserveNobody(t *testing.T) {
 	require.NoError(t, l.Close())
 	a, err := look(t, t.Context(), l.Addr().String(), configured)
 	require.NoError(t, err)
-	require.Equal(t, agent{Refused: true}, a)
+	require.Equal(t, report{Contact: checks.Contact{State: checks.Refused}}, a)
 }
 
 // Who accepts and says nothing, or never ends, costs the deadline and no memory.
@@ -273,17 +356,9 @@ func TestObserveHostile(t *testing.T) {
 		"half a header":  {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\"1", "", "breaks off"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				defer conn.Close()
-				if _, err = http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			listener := checkstest.Serve(t, func(conn net.Conn) {
+				_, err := http.ReadRequest(bufio.NewReader(conn))
+				if err == nil {
 					_, err = io.WriteString(conn, c.say)
 				}
 				for err == nil && c.more != "" {
@@ -292,16 +367,14 @@ func TestObserveHostile(t *testing.T) {
 				if c.more == "" {
 					_, _ = io.Copy(io.Discard, conn) // until it is hung up
 				}
-			}()
+			})
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			if c.more != "" {
 				ctx = t.Context()
 			}
-			_, err = look(t, ctx, l.Addr().String(), configured)
+			_, err := look(t, ctx, listener, configured)
 			require.ErrorContains(t, err, c.want)
-			require.NoError(t, l.Close())
-			<-done
 		})
 	}
 }
@@ -329,18 +402,21 @@ func TestTokenOfServer(t *testing.T) {
 		},
 	}
 	require.NoError(t, os.WriteFile(key, []byte("secretpass"), 0o600))
-	got, said := findToken(t.Context(), host, []string{"{}", argServer})
-	require.Equal(t, token{From: credentials}, said)
+	got, said := findToken(t.Context(), host, ask{Server: true})
+	require.Equal(t, credential{From: credentials}, said)
 	require.Equal(t, secret, got)
 
 	require.NoError(t, os.WriteFile(key, []byte("wrong"), 0o600))
-	got, said = findToken(t.Context(), host, []string{"{}", argServer})
+	got, said = findToken(t.Context(), host, ask{Server: true})
 	require.Empty(t, got)
-	require.Contains(t, said.Error, "gpg exited with status 2")
+	require.Contains(t, said.Unseen.Words, "gpg exited with status 2")
 }
 
 func TestFindToken(t *testing.T) {
-	server := []string{"{}", argServer}
+	server := ask{Server: true}
+	none := func(words string) credential {
+		return credential{Unseen: checks.Unseen{Code: checks.Failed, Words: words}}
+	}
 	there := map[string]string{passphrase[1:]: "x", credentials[1:]: "x"}
 	archive := func(name, content string) string {
 		var b bytes.Buffer
@@ -352,25 +428,25 @@ func TestFindToken(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		host checks.Host
-		args []string
-		want token
+		ask  ask
+		want credential
 	}{
-		"an agent":            {checks.Host{}, []string{"{}"}, token{Elsewhere: true}},
-		"not root":            {checks.Host{Machine: checkstest.Machine{User: 1000}}, server, token{Error: passphrase + " is for root to read"}},
-		"no file":             {checks.Host{Files: checkstest.Files(nil)}, server, token{Error: passphrase + " is not there"}},
-		"no gpg":              {checks.Host{Files: checkstest.Files(there), Run: checkstest.Commands(nil)}, server, token{Error: "gpg: file does not exist"}},
-		"not an archive":      {gives(there, "nonsense"), server, token{Error: credentials + " holds no archive"}},
-		"another archive":     {gives(there, archive("other.json", "{}")), server, token{Error: secretFile + " is not in " + credentials}},
-		"no secret":           {gives(there, archive(secretFile, "{}")), server, token{Error: secretFile + " in " + credentials + " holds no SecretID"}},
-		"a header of its own": {gives(there, archive(secretFile, `{"SecretID":"a\r\nHost: b"}`)), server, token{Error: secretFile + " in " + credentials + " holds no SecretID"}},
-		"as it should be":     {gives(there, archive("./"+secretFile, `{"SecretID":"`+secret+`"}`)), server, token{From: credentials}},
-		"configured, unset":   {checks.Host{Secret: func(platform.SecretRef) (string, error) { return "", errors.New("not set") }}, []string{`{"env":"X"}`, argServer}, token{Error: "not set"}},
-		"configured first":    {checks.Host{Secret: func(platform.SecretRef) (string, error) { return secret, nil }}, []string{`{"file":"/root/t"}`, argServer}, token{From: "/root/t"}},
+		"an agent":            {checks.Host{}, ask{}, credential{Elsewhere: true}},
+		"not root":            {checks.Host{Machine: checkstest.Machine{User: 1000}}, server, credential{Unseen: checks.Unseen{Code: checks.Denied, Words: "permission denied: " + passphrase + " is for root to read"}}},
+		"no file":             {checks.Host{Files: checkstest.Files(nil)}, server, none(passphrase + " is not there")},
+		"no gpg":              {checks.Host{Files: checkstest.Files(there), Run: checkstest.Commands(nil)}, server, none("gpg: file does not exist")},
+		"not an archive":      {gives(there, "nonsense"), server, none(credentials + " holds no archive")},
+		"another archive":     {gives(there, archive("other.json", "{}")), server, none(secretFile + " is not in " + credentials)},
+		"no secret":           {gives(there, archive(secretFile, "{}")), server, none(secretFile + " in " + credentials + " holds no SecretID")},
+		"a header of its own": {gives(there, archive(secretFile, `{"SecretID":"a\r\nHost: b"}`)), server, none(secretFile + " in " + credentials + " holds no SecretID")},
+		"as it should be":     {gives(there, archive("./"+secretFile, `{"SecretID":"`+secret+`"}`)), server, credential{From: credentials}},
+		"configured, unset":   {checks.Host{Secret: func(platform.SecretRef) (string, error) { return "", errors.New("not set") }}, ask{Token: platform.SecretRef{Env: "X"}, Server: true}, none("not set")},
+		"configured first":    {checks.Host{Secret: func(platform.SecretRef) (string, error) { return secret, nil }}, ask{Token: platform.SecretRef{File: "/root/t"}, Server: true}, credential{From: "/root/t"}},
 	} {
 		if c.host.Machine == nil {
 			c.host.Machine = checkstest.Machine{}
 		}
-		got, said := findToken(t.Context(), c.host, c.args)
+		got, said := findToken(t.Context(), c.host, c.ask)
 		assert.Equal(t, c.want, said, name)
 		assert.Equal(t, c.want.From != "", got == secret, name)
 	}
@@ -401,27 +477,35 @@ func TestObserveNode(t *testing.T) {
 			ldap: "# name svc1.example.com\nzimbraServiceEnabled: stats\nzimbraServiceEnabled: service-discover\n\n",
 		}),
 	}
-	scope := checks.Scope{Vantages: []checks.Vantage{{Node: "svc1.example.com"}}}
-	targets, err := Module{}.Targets(scope, host)
+	scope := checkstest.Scope(checkstest.Node("svc1.example.com", ""))
+	lost, err := seen(t, journals, scope, host)
 	require.NoError(t, err)
-	for i, want := range map[int]any{
-		1: map[string]int{"agent-mbox1-example-com": 2},
-		2: []string{"stats", "service-discover"},
-		3: []string{"carbonio-files.sh"},
-	} {
-		data, err := Module{}.Observe(t.Context(), host, targets[i])
-		require.NoError(t, err)
-		require.Equal(t, want, data)
-	}
+	require.Equal(t, losses{"agent-mbox1-example-com": 2}, lost)
+	got, err := seen(t, directory, scope, host)
+	require.NoError(t, err)
+	require.Equal(t, []string{"stats", "service-discover"}, got)
+	got, err = seen(t, setups, scope, host)
+	require.NoError(t, err)
+	require.Equal(t, []string{"carbonio-files.sh"}, got)
 
 	host.Machine, host.Files = checkstest.Machine{User: 1000}, checkstest.Files(nil)
-	for i, want := range map[int]string{1: "for root to read", 2: "run as zextras"} {
-		_, err := Module{}.Observe(t.Context(), host, targets[i])
-		require.ErrorContains(t, err, want)
-	}
-	data, err := Module{}.Observe(t.Context(), host, targets[3])
+	_, err = seen(t, journals, scope, host)
+	require.ErrorIs(t, err, fs.ErrPermission)
+	_, err = seen(t, directory, scope, host)
+	require.ErrorContains(t, err, "run as zextras")
+	got, err = seen(t, setups, scope, host)
 	require.NoError(t, err)
-	require.Empty(t, data, "no folder, nothing that waits")
+	require.Empty(t, got, "no folder, nothing that waits")
+}
+
+// seen is what a look sees of the one thing that it looks at.
+func seen[T any](t *testing.T, look *checks.Look[checks.Nothing, T], scope checks.Scope, host checks.Host) (T, error) {
+	t.Helper()
+	targets, err := look.Targets(scope, host)
+	require.NoError(t, err)
+	require.Len(t, targets, 1)
+	require.Equal(t, "svc1.example.com", targets[0].Node)
+	return look.Observe(t.Context(), host, targets[0])
 }
 
 func FuzzSecretID(f *testing.F) {
