@@ -42,6 +42,7 @@ var (
 	Redundant        = Source{Title: "Carbonio manual, Scenario Redundant with User Mail Replica (2026)", Address: manual + "install/scenarios/redundantwithusermailreplica/index.html"}
 	RedundantInstall = Source{Title: "Carbonio manual, Scenario Redundant with User Mail Replica, installation", Address: manual + "install/scenarios/redundantwithusermailreplica/installation.html"}
 	RedundantStatus  = Source{Title: "Carbonio manual, Scenario Redundant with User Mail Replica, status checks", Address: manual + "install/scenarios/redundantwithusermailreplica/checks-status.html"}
+	IPv6Page         = Source{Title: "Carbonio manual, IPv6 in /etc/hosts (2025)", Address: zextras + "tech-doc/blob/72c1cbf79106a0d964958a53c2b55dd7e05d1241/source/_includes/_installation/ipv6.rst"}
 	AnsibleSetup     = Source{Title: "Carbonio manual, Prepare the Ansible environment (26.6)", Address: manual + "install/ansible.html"}
 	SingleServer     = Source{Title: "Carbonio manual, Scenario Single Server (2024)", Address: manual + "install/scenarios/scenario-single.html"}
 	MultiServer      = Source{Title: "Carbonio manual, Multi-server installation (2023)", Address: manual + "install/multi-server.html"}

@@ -20,9 +20,9 @@ import (
 	"carbonio-check/platform"
 )
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
 func scope() checks.Scope {
 	return checks.Scope{
@@ -41,15 +41,23 @@ func machine() checkstest.Machine {
 	}}
 }
 
+// What other subjects need of this one is what they call it.
+func TestNeeds(t *testing.T) {
+	require.Equal(t, checks.LineOf("core.example.com"), nodes.On("core.example.com"))
+	require.Equal(t, checks.SelfOf("core.example.com"), self.On("core.example.com"))
+}
+
+func TestNothingSeen(t *testing.T) { require.Empty(t, judged(t, nil)) }
+
 func TestObserve(t *testing.T) {
 	const text = "127.0.0.1 localhost\n10.0.0.1 core.example.com core\n10.0.0.2 mbox1.example.com mbox1\n"
 	host := checks.Host{Files: checkstest.Files(map[string]string{"etc/hosts": text}), Machine: machine()}
-	seen := checkstest.Observe(t, Module{}, scope(), host)
+	seen := checkstest.Observe(t, Module, scope(), host)
 	require.Len(t, seen, 1)
-	require.Empty(t, seen[0].Error)
+	require.Nil(t, seen[0].Unseen)
 	require.JSONEq(t, `{"text":"127.0.0.1 localhost\n10.0.0.1 core.example.com core\n10.0.0.2 mbox1.example.com mbox1\n",
 		"hostname":"core.example.com","addresses":["10.0.0.1"]}`, string(seen[0].Data), "addresses of loopback do not count")
-	for _, f := range (Module{}).Judge(scope(), seen) {
+	for _, f := range judged(t, seen) {
 		require.Contains(t, []checks.Status{checks.Pass, checks.Skip}, f.Status, "%+v", f)
 	}
 }
@@ -67,13 +75,13 @@ func TestObserveWhatCannotBeRead(t *testing.T) {
 		"no interfaces": {checks.Host{Files: checkstest.Files(map[string]string{"etc/hosts": "10.0.0.1 core.example.com"}), Machine: blind}, "no such luck", checks.Pass},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen := checkstest.Observe(t, Module{}, scope(), c.host)
-			require.Contains(t, seen[0].Error, c.errorLike)
-			for _, f := range (Module{}).Judge(scope(), seen) {
-				if f.Check == syntaxID {
+			seen := checkstest.Observe(t, Module, scope(), c.host)
+			require.Contains(t, words(t, seen[0]), c.errorLike)
+			for _, f := range judged(t, seen) {
+				if f.Check == syntax {
 					require.Equal(t, c.syntaxSays, f.Status)
 				}
-				if f.Check == selfID {
+				if f.Check == self {
 					require.NotEqual(t, checks.Pass, f.Status, "the node's addresses were not seen")
 				}
 			}
@@ -107,8 +115,8 @@ func TestRemediesRepairTheFile(t *testing.T) {
 	repaired := map[string]bool{}
 	for range 5 { // a consequence shows when its cause is gone
 		seen := view1(t, read(t, file))
-		for _, f := range (Module{}).Judge(scope(), seen) {
-			if f.Status != checks.Fail || f.Remedy == "" || repaired[f.Message] || len(f.Needs) > 0 && f.Check != selfID {
+		for _, f := range judged(t, seen) {
+			if f.Status != checks.Fail || f.Remedy == "" || repaired[f.Message] || len(f.Needs) > 0 && f.Check != self {
 				continue
 			}
 			repaired[f.Message] = true
@@ -119,14 +127,14 @@ func TestRemediesRepairTheFile(t *testing.T) {
 			break
 		}
 	}
-	for _, f := range (Module{}).Judge(scope(), view1(t, read(t, file))) {
+	for _, f := range judged(t, view1(t, read(t, file))) {
 		require.NotEqual(t, checks.Fail, f.Status, "%s\n%s", checkstest.Render([]checks.Finding{f}), read(t, file))
 	}
 }
 
 func TestHostileNamesStayOutOfCommands(t *testing.T) {
 	const text = "x';reboot;' 10.0.0.2\ncore.example.com$(reboot) 10.0.0.1\n10.0.0.1 `reboot` core.example.com\n127.0.0.1 core.example.com $(reboot) localhost\n"
-	for _, f := range (Module{}).Judge(scope(), view1(t, text)) {
+	for _, f := range judged(t, view1(t, text)) {
 		require.NotContains(t, f.Remedy, "reboot")
 	}
 }
@@ -142,11 +150,11 @@ func TestABrokenFileIsOneMistake(t *testing.T) {
 		fmt.Fprintf(&b, " n%d", i)
 	}
 	b.WriteString(" core.example.com mbox1.example.com\n")
-	findings := Module{}.Judge(scope(), view1(t, b.String()))
+	findings := judged(t, view1(t, b.String()))
 	require.Less(t, len(findings), 4*most+10)
 	for _, f := range findings {
 		require.Less(t, len(checkstest.Render([]checks.Finding{f})), 4096)
-		if f.Check == syntaxID && f.Status == checks.Fail {
+		if f.Check == syntax && f.Status == checks.Fail {
 			return
 		}
 	}
@@ -185,8 +193,8 @@ func FuzzJudge(f *testing.F) {
 	safe := regexp.MustCompile(`^[A-Za-z0-9.:_ /'%\\$+>()^|,#*-]*$`)
 	f.Fuzz(func(t *testing.T, text string) {
 		targets := map[string]bool{}
-		for _, found := range (Module{}).Judge(scope(), view1(t, text)) {
-			key := found.Check + " " + found.Target + " " + found.Vantage
+		for _, found := range judged(t, view1(t, text)) {
+			key := found.Check.ID + " " + found.Target + " " + found.Vantage
 			require.False(t, targets[key], "%s stands twice", key)
 			targets[key] = true
 			for _, l := range strings.Split(found.Remedy, "\n") {
@@ -196,11 +204,34 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
+// judged is what is found of what was seen.
+func judged(t *testing.T, seen []checks.Observation) []checks.Finding {
+	t.Helper()
+	findings, clusters := judge(scope(), checks.NewRecord(seen))
+	checkstest.Honest(t, Module, findings, clusters)
+	return findings
+}
+
+// words are why something was not seen.
+func words(t *testing.T, o checks.Observation) string {
+	t.Helper()
+	var f file
+	switch {
+	case o.Unseen != nil:
+		return o.Unseen.String()
+	case json.Unmarshal(o.Data, &f) == nil && f.MachineUnseen != nil:
+		return f.MachineUnseen.String()
+	}
+	return ""
+}
+
 func view1(t *testing.T, text string) []checks.Observation {
 	t.Helper()
 	data, err := json.Marshal(file{Text: text, Hostname: "core.example.com", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}})
 	require.NoError(t, err)
-	return []checks.Observation{{Subject: "hosts", Target: checks.Target{Kind: kindFile, Name: hostsFile}, Vantage: "core.example.com", Data: data}}
+	return []checks.Observation{{
+		Subject: "hosts", Kind: "file", Target: checks.Target[json.RawMessage]{Name: hostsFile}, Vantage: "core.example.com", Data: data,
+	}}
 }
 
 func write(t *testing.T, file, text string) {

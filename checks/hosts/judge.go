@@ -12,10 +12,59 @@ import (
 	"carbonio-check/platform"
 )
 
+// judge decides on every node's file, then on whether they agree.
+func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
+	var out []checks.Finding
+	fleet := newFleet(scope, seen)
+	for _, s := range fleet.unseen {
+		for _, c := range catalogue {
+			if c != agreement {
+				out = append(out, c.Unseen(s, hostsFile))
+			}
+		}
+	}
+	for _, v := range fleet.views {
+		out = append(out, v.judgeSyntax()...)
+		out = append(out, v.judgeLocalhost(), v.judgeSelf())
+		for _, n := range scope.Topology.Nodes {
+			out = append(out, v.judgeNode(n, fleet.own[strings.ToLower(n.Name)]))
+		}
+		out = append(out, v.judgeDuplicates()...)
+		out = append(out, v.judgeIPv6()...)
+	}
+	return append(out, fleet.judgeAgreement(scope.Topology)...), nil
+}
+
+// A fleet is the file of every node that looked, by their names.
+type fleet struct {
+	views  []view
+	unseen []checks.Sight[checks.Nothing, file]
+	own    map[string][]netip.Addr // the nodes' addresses of their interfaces, by names in lower case
+}
+
+func newFleet(scope checks.Scope, seen checks.Record) fleet {
+	named := map[string]string{}
+	for _, n := range scope.Topology.Nodes {
+		named[strings.ToLower(n.Name)] = n.Name
+	}
+	f := fleet{own: map[string][]netip.Addr{}}
+	for s := range files.In(seen) {
+		if _, got := s.Got(); !got {
+			f.unseen = append(f.unseen, s)
+			continue
+		}
+		v := newView(s, scope, named)
+		f.views = append(f.views, v)
+		f.own[strings.ToLower(v.Vantage)] = v.Addresses
+	}
+	slices.SortFunc(f.views, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
+	return f
+}
+
 // A view is /etc/hosts as one node has it.
 type view struct {
-	o     checks.Observation
-	file  file
+	checks.Sight[checks.Nothing, file]
+	file
 	scope checks.Scope
 	lines []platform.HostsLine
 	// Lines by the names on them in lower case: those that the system reads,
@@ -24,42 +73,10 @@ type view struct {
 	nodes         map[string]string // the platform's, by their names in lower case
 }
 
-// Judge decides on every node's file, then on whether they agree.
-func (Module) Judge(scope checks.Scope, seen []checks.Observation) []checks.Finding {
-	nodes := map[string]string{}
-	for _, n := range scope.Topology.Nodes {
-		nodes[strings.ToLower(n.Name)] = n.Name
-	}
-	var out []checks.Finding
-	var views []view
-	for o, f := range checks.Of[file](seen, kindFile) {
-		if o.Error != "" && f.Text == "" && !f.Missing {
-			out = append(out, o.Unseen(hostsFile, syntaxID, localhostID, selfID, nodesID, duplicatesID, ipv6ID)...)
-			continue
-		}
-		views = append(views, newView(o, f, scope, nodes))
-	}
-	slices.SortFunc(views, func(a, b view) int { return cmp.Compare(a.o.Vantage, b.o.Vantage) })
-
-	own := map[string][]netip.Addr{}
-	for _, v := range views {
-		own[strings.ToLower(v.o.Vantage)] = v.file.Addresses
-	}
-	for _, v := range views {
-		out = append(out, v.syntax()...)
-		out = append(out, v.localhost(), v.self())
-		for _, n := range scope.Topology.Nodes {
-			out = append(out, v.node(n, own[strings.ToLower(n.Name)]))
-		}
-		out = append(out, v.duplicates()...)
-		out = append(out, v.ipv6()...)
-	}
-	return append(out, agree(scope.Topology, views, own)...)
-}
-
-func newView(o checks.Observation, f file, scope checks.Scope, nodes map[string]string) view {
+func newView(s checks.Sight[checks.Nothing, file], scope checks.Scope, nodes map[string]string) view {
+	f, _ := s.Got()
 	v := view{
-		o: o, file: f, scope: scope, nodes: nodes, lines: platform.ParseHosts(f.Text),
+		Sight: s, file: f, scope: scope, nodes: nodes, lines: platform.ParseHosts(f.Text),
 		named: map[string][]platform.HostsLine{}, spoilt: map[string][]platform.HostsLine{},
 	}
 	for _, l := range v.lines {
@@ -94,12 +111,12 @@ func (v view) isNode(name string) bool { return v.nodes[meant(name)] != "" }
 // blame names what explains that the system does not find a name here: there is
 // no file, or the line that holds the name has a problem.
 func (v view) blame(f checks.Finding, name string) checks.Finding {
-	if v.file.Missing {
-		return f.Needing(syntaxID, hostsFile)
+	if v.Missing {
+		return f.Needing(syntax.On(hostsFile))
 	}
 	lines := v.spoilt[strings.ToLower(name)]
 	for _, l := range lines[:min(len(lines), most)] {
-		f = f.Needing(syntaxID, at(l))
+		f = f.Needing(syntax.On(at(l)))
 	}
 	return f
 }
@@ -115,20 +132,21 @@ func holds(l platform.HostsLine, name string) bool {
 // a hundred thousand lines is one mistake.
 const most = 20
 
-func (v view) bounded(check string, findings []checks.Finding) []checks.Finding {
+func (v view) bounded(c *checks.Check, findings []checks.Finding) []checks.Finding {
 	more := len(findings) - most
 	if more <= 0 {
 		return findings
 	}
 	slices.SortStableFunc(findings, func(a, b checks.Finding) int { return cmp.Compare(a.Status, b.Status) }) // fail before warn
-	rest := v.o.Warn(check, hostsFile+" (others)", "%d more of the kind are not listed", more)
+	rest := c.Warn(v, hostsFile+" (others)", "%d more of the kind are not listed", more)
 	rest.Status = findings[most].Status
 	return append(findings[:most:most], rest)
 }
 
-func (v view) syntax() []checks.Finding {
-	if v.file.Missing {
-		return []checks.Finding{v.o.Fail(syntaxID, hostsFile, "%s does not exist", hostsFile)}
+// judgeSyntax judges the lines that the system does not read as they were meant.
+func (v view) judgeSyntax() []checks.Finding {
+	if v.Missing {
+		return []checks.Finding{syntax.Fail(v, hostsFile, "%s does not exist", hostsFile)}
 	}
 	var out []checks.Finding
 	for _, l := range v.lines {
@@ -136,49 +154,49 @@ func (v view) syntax() []checks.Finding {
 			out = append(out, v.badLine(l))
 		}
 	}
-	if strings.HasPrefix(v.file.Text, "\ufeff") {
-		out = append(out, v.o.Fail(syntaxID, hostsFile, "the file begins with a byte order mark: the system does not read its first line").
+	if strings.HasPrefix(v.Text, "\ufeff") {
+		out = append(out, syntax.Fail(v, hostsFile, "the file begins with a byte order mark: the system does not read its first line").
 			Fix(`sed -i '1s/^\xef\xbb\xbf//' /etc/hosts`))
 	}
 	if len(out) == 0 {
-		return []checks.Finding{v.o.Pass(syntaxID, hostsFile, "the system reads all of its lines (%d)", len(v.lines))}
+		return []checks.Finding{syntax.Pass(v, hostsFile, "the system reads all of its lines (%d)", len(v.lines))}
 	}
-	return v.bounded(syntaxID, out)
+	return v.bounded(syntax, out)
 }
 
 // badLine fails a line that hides a node, or that was meant to name a machine;
 // any other line that the system skips may be a note without its "#".
 func (v view) badLine(l platform.HostsLine) checks.Finding {
-	say := v.o.Warn
+	say := syntax.Warn
 	if l.Problem == platform.HostsReversed || slices.ContainsFunc(l.Names, v.isNode) {
-		say = v.o.Fail
+		say = syntax.Fail
 	}
 	var f checks.Finding
 	switch l.Problem {
 	case platform.HostsReversed:
 		want := line(l.Address, l.Names...)
-		f = say(syntaxID, at(l), "the name stands before the address: the system skips the line").Wanted(clip(want)).Fix(rewrite(l, want))
+		f = say(v, at(l), "the name stands before the address: the system skips the line").Wanted(clip(want)).Fix(rewrite(l, want))
 	case platform.HostsNotAddress:
-		f = say(syntaxID, at(l), "the line does not begin with an address: the system skips it").
+		f = say(v, at(l), "the line does not begin with an address: the system skips it").
 			Wanted("an address, the full name, the short name").Fix(editor(l))
 	case platform.HostsNoName:
-		f = say(syntaxID, at(l), "the address stands alone: the system skips the line").
+		f = say(v, at(l), "the address stands alone: the system skips the line").
 			Wanted("an address, the full name, the short name").Fix(editor(l))
 	default:
-		f = say(syntaxID, at(l), "one of the names is not a host name: nobody will look it up as it is written").
+		f = say(v, at(l), "one of the names is not a host name: nobody will look it up as it is written").
 			Wanted("names of letters, digits, hyphens and dots, without a dot at the end").Fix(editor(l))
 	}
 	return f.Saw(shown(l))
 }
 
 // localhostWord is the playbook's own pattern; comment lines are left out
-// before, comments after a name are not (AIA hosts_check.yml).
+// before, comments after a name are not.
 var localhostWord = regexp.MustCompile(`(?:^|\s)localhost(?:\s|$)`)
 
-// r25_12 is the first release whose playbook looks at the localhost lines (AIA).
+// r25_12 is the first release whose playbook looks at the localhost lines.
 var r25_12 = platform.Release{Year: 25, Month: 12}
 
-func (v view) localhost() checks.Finding {
+func (v view) judgeLocalhost() checks.Finding {
 	var ours platform.HostsLine
 	if i := slices.IndexFunc(v.lookup("localhost"), isLocalhost); i >= 0 {
 		ours = v.lookup("localhost")[i]
@@ -193,73 +211,76 @@ func (v view) localhost() checks.Finding {
 			others = append(others, l)
 		}
 	}
-	f := v.o.Pass(localhostID, "localhost", "localhost is 127.0.0.1, and nothing else")
-	worst, why := v.localhostFaults(ours.Line == 0, lines)
+	fails, why := v.localhostFaults(ours.Line == 0, lines)
 	if len(why) == 0 {
-		return f
+		return localhost.Pass(v, "localhost", "localhost is 127.0.0.1, and nothing else")
 	}
-	f.Status, f.Message = worst, strings.Join(why, "; ")
-	f = f.Saw(cmp.Or(shown(lines...), "no localhost")).Wanted("127.0.0.1 localhost").Fix(localhostFix(ours.Line == 0, others))
+	say := localhost.Warn
+	if fails {
+		say = localhost.Fail
+	}
+	f := say(v, "localhost", "%s", strings.Join(why, "; ")).
+		Saw(cmp.Or(shown(lines...), "no localhost")).Wanted("127.0.0.1 localhost").Fix(localhostFix(ours.Line == 0, others))
 	return v.blame(f, "localhost")
 }
 
 // localhostFaults says what is wrong with the lines that name localhost, and
 // how much that matters.
-func (v view) localhostFaults(missing bool, lines []platform.HostsLine) (worst checks.Status, why []string) {
-	worst = checks.Warn
-	add := func(fails bool, message, consequence string) {
-		if fails {
-			worst = checks.Fail
+func (v view) localhostFaults(missing bool, lines []platform.HostsLine) (fails bool, why []string) {
+	release := v.scope.Vantage(v.Vantage).Release
+	add := func(failing bool, message, consequence string) {
+		if failing {
+			fails = true
 			message += consequence
 		}
 		why = append(why, message)
 	}
 	if missing {
-		add(v.scope.Node(v.o.Vantage).Has(platform.Mailstore) && v.scope.Release.Before(platform.R26_6),
+		add(v.scope.Node(v.Vantage).Has(platform.Mailstore) && release.Before(platform.R26_6),
 			"there is no line `127.0.0.1 localhost`", ", without which zmconfigd of a mailstore does not start")
 	}
 	if slices.ContainsFunc(lines, func(l platform.HostsLine) bool { return l.Read() && l.Address.Is6() }) {
 		add(true, "localhost stands on an IPv6 line", "")
 	}
 	if len(lines) > 1 {
-		add(!v.scope.Release.Before(r25_12), fmt.Sprintf("%d lines name localhost", len(lines)), ", and the playbook stops at more than one")
+		add(!release.Before(r25_12), fmt.Sprintf("%d lines name localhost", len(lines)), ", and the playbook stops at more than one")
 	}
-	return worst, why
+	return fails, why
 }
 
 func isLocalhost(l platform.HostsLine) bool {
 	return l.Address == netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
-func (v view) ipv6() []checks.Finding {
+func (v view) judgeIPv6() []checks.Finding {
 	var out []checks.Finding
 	for _, l := range v.lines {
 		if !l.Read() || !l.Address.Is6() || stock(l) {
 			continue
 		}
-		say := v.o.Warn
+		say := ipv6.Warn
 		named := slices.IndexFunc(l.Names, v.isNode)
 		if named >= 0 || holds(l, "localhost") {
-			say = v.o.Fail
+			say = ipv6.Fail
 		}
-		f := say(ipv6ID, at(l), "%s has the IPv6 address %s", clip(l.Names[max(named, 0)]), l.Address).
+		f := say(v, at(l), "%s has the IPv6 address %s", clip(l.Names[max(named, 0)]), l.Address).
 			Saw(shown(l)).Wanted("IPv4 addresses only").Fix(comment(l))
 		if holds(l, "localhost") {
-			f = f.Needing(localhostID, "localhost")
+			f = f.Needing(localhost.On("localhost"))
 		}
-		if onLoopback(l) && holds(l, v.o.Vantage) {
-			f = f.Needing(selfID, v.o.Vantage)
+		if onLoopback(l) && holds(l, v.Vantage) {
+			f = f.Needing(self.On(v.Vantage))
 		}
 		out = append(out, f)
 	}
 	if len(out) == 0 {
-		return []checks.Finding{v.o.Pass(ipv6ID, hostsFile, "no names with IPv6 addresses but the stock ip6-… ones")}
+		return []checks.Finding{ipv6.Pass(v, hostsFile, "no names with IPv6 addresses but the stock ip6-… ones")}
 	}
-	return v.bounded(ipv6ID, out)
+	return v.bounded(ipv6, out)
 }
 
 // stock says whether the line is one that Ubuntu and Debian ship, such as
-// `::1 ip6-localhost ip6-loopback`, which the manual calls correct (ipv6.rst),
+// `::1 ip6-localhost ip6-loopback`, which the manual calls correct,
 // or `ff02::1 ip6-allnodes`: none of them leads anybody astray.
 func stock(l platform.HostsLine) bool {
 	return !slices.ContainsFunc(l.Names, func(n string) bool { return !strings.HasPrefix(n, "ip6-") })

@@ -15,20 +15,28 @@ type file struct {
 	Missing   bool         `json:"missing,omitempty"`
 	Hostname  string       `json:"hostname,omitempty"`  // the kernel's
 	Addresses []netip.Addr `json:"addresses,omitempty"` // of the machine's interfaces but loopback
+	// MachineUnseen is why the machine's name or addresses are not known.
+	MachineUnseen *checks.Unseen `json:"machine_unseen,omitempty"`
 }
 
-// Observe reads the file, and the machine's own name and addresses.
-func (Module) Observe(_ context.Context, host checks.Host, target checks.Target) (any, error) {
-	text, err := host.ReadFile(target.Name)
+// observe reads the file, and the machine's own name and addresses.
+func observe(_ context.Context, host checks.Host, t checks.Target[checks.Nothing]) (file, error) {
+	text, err := host.ReadFile(t.Name)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
-		return nil, err
+		return file{}, err
 	}
 	name, nameErr := host.Machine.Hostname()
 	interfaces, err := host.Machine.Interfaces()
-	return file{
-		Text: text, Missing: missing, Hostname: name, Addresses: addresses(interfaces),
-	}, errors.Join(nameErr, err)
+	seen := file{Text: text, Missing: missing, Hostname: name, Addresses: addresses(interfaces)}
+	if err == nil {
+		err = nameErr
+	}
+	if err != nil {
+		why := checks.Why(err)
+		seen.MachineUnseen = &why
+	}
+	return seen, nil
 }
 
 func addresses(interfaces []checks.Interface) []netip.Addr {
