@@ -29,8 +29,8 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 	return out, nil
 }
 
-// A view is what the judgement of every sight needs, looked up once: there are
-// as many sights as pairs of nodes.
+// A view is what judging each sight needs, looked up once: there are as many
+// sights as pairs of nodes.
 type view struct {
 	scope   checks.Scope
 	nodes   map[string]platform.Node // by name
@@ -50,13 +50,13 @@ type pair struct{ from, to string }
 
 // A sign is what shows that a node is alive.
 type sign struct {
-	icmp bool // it answered a ping, or the probes of a trace
-	tcp  int  // the lowest of its TCP ports that answered; 0: none
+	icmp bool // it responded to a ping or to the probes of a trace
+	tcp  int  // the lowest of its TCP ports that responded; 0: none
 }
 
 func (s sign) any() bool { return s.icmp || s.tcp != 0 }
 
-// port is the one that answered, as a person calls it.
+// port is the one that responded, as a person calls it.
 func (s sign) port() string { return socket{s.tcp, tcp}.String() }
 
 func newView(scope checks.Scope, seen checks.Record) *view {
@@ -66,7 +66,7 @@ func newView(scope checks.Scope, seen checks.Record) *view {
 	}
 	for s := range nodes.In(seen) {
 		n, _ := s.Got()
-		v.signs[pair{s.Vantage, s.Target.Node}] = sign{icmp: n.answered() || n.reached()}
+		v.signs[pair{s.Vantage, s.Target.Node}] = sign{icmp: n.responded() || n.reached()}
 	}
 	for s := range peers.In(seen) {
 		at := pair{s.Vantage, s.Target.Node}
@@ -96,32 +96,28 @@ func (v *view) origin(vantage string) origin {
 	return o
 }
 
-// judgeServices judges the services outside that the nodes which looked need: by
-// the list of who judges, and not of who looked.
+// judgeServices judges the services outside that the nodes need, by today's list
+// and not by the one they were observed with.
 func (v *view) judgeServices(seen checks.Record) []checks.Finding {
-	sights := map[string]map[string]checks.Sight[checks.Nothing, service]{}
+	vantages, sights := map[string]bool{}, map[pair]checks.Sight[checks.Nothing, service]{}
 	for s := range outside.In(seen) {
-		if sights[s.Vantage] == nil {
-			sights[s.Vantage] = map[string]checks.Sight[checks.Nothing, service]{}
-		}
-		sights[s.Vantage][s.Target.Name] = s
+		vantages[s.Vantage], sights[pair{s.Vantage, s.Target.Name}] = true, s
 	}
 	var out []checks.Finding
-	for _, vantage := range slices.Sorted(maps.Keys(sights)) {
+	for _, vantage := range slices.Sorted(maps.Keys(vantages)) {
 		for _, o := range needed(v.scope, v.scope.Vantage(vantage)) {
-			s, looked := sights[vantage][o.String()]
-			if !looked {
-				out = append(out, external.Unknown(checks.From(vantage), o.String(), "%s was not looked at from there (%s)", o, o.Why))
-				continue
+			if s, looked := sights[pair{vantage, o.String()}]; looked {
+				out = append(out, v.judgeService(s, o))
+			} else {
+				out = append(out, external.Unknown(checks.From(vantage), o.String(), "%s was not looked at from this node (%s)", o, o.Why))
 			}
-			out = append(out, judgeService(s, o))
 		}
 	}
 	return out
 }
 
-// judgeService judges whether a service outside was reached.
-func judgeService(s checks.Sight[checks.Nothing, service], o Outbound) checks.Finding {
+// judgeService judges whether a service outside is reachable.
+func (v *view) judgeService(s checks.Sight[checks.Nothing, service], o Outbound) checks.Finding {
 	name := o.String()
 	seen, got := s.Got()
 	var why string
@@ -129,26 +125,41 @@ func judgeService(s checks.Sight[checks.Nothing, service], o Outbound) checks.Fi
 	case !got || s.Unseen() != checks.Unseen{}:
 		return external.Unseen(s, name)
 	case seen.State == checks.Open:
-		return external.Pass(s, name, "%s is reached (%s)", name, o.Why)
+		return external.Pass(s, name, "%s is reachable (%s)", name, o.Why)
 	case seen.Unresolved != "":
 		why = "its name does not resolve"
 	case seen.State == checks.Silent:
-		why = "nothing comes back"
+		why = "no response"
 	case seen.State == checks.Refused:
-		why = "it refuses"
+		why = "it refuses connections"
 	case seen.State == checks.Rejected, seen.State == checks.Unreachable:
 		why = seen.Words
 	default:
-		return external.Unknown(s, name, "no connection ends as %q: the file was altered, or is of a newer version", seen.State)
+		return external.Unknown(s, name, "%q is not a known outcome of a connection: the file was altered, or is of a newer version", seen.State)
 	}
 	verdict := external.Fail
 	if o.Optional || seen.Proxy != "" {
 		verdict = external.Warn
 	}
-	f := verdict(s, name, "%s is not reached: %s (%s)", name, why, o.Why)
+	f := verdict(s, name, "%s is not reachable: %s (%s)", name, why, o.Why)
 	if seen.Proxy != "" {
-		f = verdict(s, name, "%s is not reached directly: %s; the proxy %s has to let it through (%s)", name, why, seen.Proxy, o.Why).
-			Fix(fmt.Sprintf("curl -sSI https://%s   # with the proxy in the environment: HTTPS_PROXY", o.Host))
+		f = verdict(s, name, "%s is not reachable directly: %s; the proxy %s has to let it through (%s)", name, why, seen.Proxy, o.Why)
 	}
-	return f.Saw(cmp.Or(seen.Unresolved, seen.Words, why)).Wanted("a TCP connection").Per(o.Sources...)
+	return f.Saw(cmp.Or(seen.Unresolved, seen.Words, why)).Wanted("a TCP connection").Per(o.Sources...).
+		Fix("# on " + s.Vantage + v.openOutbound(s.Vantage, seen, o))
+}
+
+// openOutbound lets a node reach a service, by what is in the way.
+func (v *view) openOutbound(vantage string, seen service, o Outbound) string {
+	setting := `echo 'Acquire::https::Proxy "http://proxy.example.com:3128";' > /etc/apt/apt.conf.d/95proxy`
+	if v.scope.Vantage(vantage).OS.Family() == "rhel" {
+		setting = "echo 'proxy=http://proxy.example.com:3128' >> /etc/dnf/dnf.conf"
+	}
+	switch {
+	case seen.Proxy != "":
+		return fmt.Sprintf(", with the proxy in the environment: HTTPS_PROXY\ncurl -sSI https://%s", o)
+	case seen.Unresolved != "":
+		return fmt.Sprintf("\ngetent ahosts %s; cat /etc/resolv.conf", o.Host)
+	}
+	return fmt.Sprintf(": open %d/tcp to %s in the outbound firewall, or set a proxy:\n%s", o.Port, o.Host, setting)
 }

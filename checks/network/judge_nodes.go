@@ -41,12 +41,12 @@ func (p peer) unseen(c *checks.Check, reasons ...*checks.Unseen) checks.Finding 
 	return c.Unseen(p, p.name)
 }
 
-// withoutAddress is the reason to skip what network.ping says once and for all.
+// withoutAddress skips a check for the reason that network.ping gives.
 func (p peer) withoutAddress(c *checks.Check) checks.Finding {
 	return c.Skip(p, p.name, "no address of %s is known", p.Target.Node)
 }
 
-// judgePing judges whether the node is alive, and near.
+// judgePing judges whether the node responds, quickly and every time.
 func (p peer) judgePing() checks.Finding {
 	name, limit := p.name, time.Duration(pingRTT.In(p.scope))
 	var f checks.Finding
@@ -54,48 +54,53 @@ func (p peer) judgePing() checks.Finding {
 	case p.Target.Address == "":
 		f = ping.WithoutAddress(p, name, name)
 	case !p.pinged() && p.reached():
-		f = ping.Pass(p, name, "%s answers in %s (a probe of its path: ping is not allowed to this user)", name, ms(last(*p.Path).RTT))
+		f = ping.Pass(p, name, "%s responds in %s (to a probe of its path: this user may not ping)", name, ms(last(*p.Path).RTT))
 	case !p.pinged():
 		f = p.unseen(ping, p.EchoUnseen)
 	case e.Received == 0:
 		f = p.judgeSilence()
 	case e.Received < e.Sent:
-		f = ping.Warn(p, name, "%s answers some pings only: %s", name, lost(*e)).
-			Saw(lost(*e)).Wanted("every ping answered")
+		f = ping.Warn(p, name, "%s does not respond to every ping: %s", name, lost(*e)).
+			Saw(lost(*e)).Wanted("a response to every ping")
 	case limit > 0 && e.Min > limit: // the best of them: one may have waited for ARP, or for us
-		f = ping.Warn(p, name, "%s is %s away", name, ms(e.Min)).
+		f = ping.Warn(p, name, "the round trip to %s takes %s", name, ms(e.Min)).
 			Saw(roundTrip(*e)).Wanted("at most " + ms(limit) + " (policy)")
 	default:
-		f = ping.Pass(p, name, "%s answers in %s", name, ms(e.Min)).Saw(roundTrip(*e))
+		f = ping.Pass(p, name, "%s responds in %s", name, ms(e.Min)).Saw(roundTrip(*e))
 	}
 	return f.With("address", p.address())
 }
 
-// judgeSilence judges a node from which no ping came back.
+// judgeSilence judges a node that responded to no ping.
 func (p peer) judgeSilence() checks.Finding {
 	name := p.name
 	var f checks.Finding
 	switch {
 	case p.alive.tcp != 0:
-		f = ping.Warn(p, name, "%s keeps ping out: no answer, though its port %s does answer", name, p.alive.port()).
-			Fix(fmt.Sprintf("on %s: let ICMP echo-request in (ping, tracepath and path MTU discovery need ICMP)", name))
+		f = ping.Warn(p, name, "%s blocks ping: no response, though its port %s responds", name, p.alive.port()).
+			Fix(fmt.Sprintf("# on %s: ping, tracepath and path MTU discovery need ICMP; let echo-request through its firewall\nsysctl -w net.ipv4.icmp_echo_ignore_all=0", name))
 	case p.alive.icmp:
-		f = ping.Warn(p, name, "%s keeps ping out: no answer, though it does answer the probes of its path", name)
+		f = ping.Warn(p, name, "%s blocks ping: no response, though it responds to the probes of its path", name)
 	default:
-		message := fmt.Sprintf("%s does not answer (%s)", name, lost(*p.Echo))
+		message := fmt.Sprintf("%s does not respond (%s)", name, lost(*p.Echo))
 		if p.Path != nil {
 			message += ", " + ends(*p.Path)
 		}
 		f = ping.Fail(p, name, "%s", message).
-			Fix(fmt.Sprintf("ip -br addr; ip route     # on %s\nip route get %s; tracepath -n %[2]s     # here", name, p.Target.Address))
+			Fix(fmt.Sprintf("# on %s\nip -br addr; ip route\n%s", name, p.follow()))
 	}
 	if p.Path != nil {
 		f = f.With("path", draw(*p.Path))
 	}
-	return f.Saw(lost(*p.Echo)).Wanted("every ping answered")
+	return f.Saw(lost(*p.Echo)).Wanted("a response to every ping")
 }
 
-// address is where the node was looked for, and who says that it is there.
+// follow shows the path from where we looked.
+func (p peer) follow() string {
+	return fmt.Sprintf("# on %s\nip route get %s; tracepath -n %[2]s", p.Vantage, p.Target.Address)
+}
+
+// address is where the node was looked for, and where that address is from.
 func (p peer) address() string {
 	from := p.nodes[p.Target.Node].AddressFrom
 	if p.Target.Address == "" || from == "" {
@@ -104,38 +109,38 @@ func (p peer) address() string {
 	return p.Target.Address + " (" + from + ")"
 }
 
-// judgePath judges the path. That a node cannot be reached is the word of its
-// ping: the end of the path explains it, and stands there as well.
+// judgePath judges the path. That a node is unreachable is said by its ping, with
+// the end of the path.
 func (p peer) judgePath() checks.Finding {
 	name := p.name
 	switch {
 	case p.Target.Address == "":
 		return p.withoutAddress(route)
-	case p.Path == nil && (!p.answered() || p.Target.Ask.Trace):
+	case p.Path == nil && (!p.responded() || p.Target.Ask.Trace):
 		return p.unseen(route, p.PathUnseen, p.EchoUnseen)
 	case p.Path == nil:
-		return route.Skip(p, name, "%s answers: --trace follows the path all the same", name)
+		return route.Skip(p, name, "%s responds; --trace follows the path anyway", name)
 	}
 	var f checks.Finding
 	switch way := *p.Path; {
 	case way.Reached:
 		f = route.Pass(p, name, "%s is %s away", name, hops(len(way.Hops)))
-	case p.answered() && way.Stop == loop:
-		f = route.Warn(p, name, "%s answers, but %s", name, ends(way))
-	case p.answered():
-		f = route.Pass(p, name, "%s answers ping; its path shows itself for %s", name, hops(len(way.Hops)))
+	case p.responded() && way.Stop == loop:
+		f = route.Warn(p, name, "%s responds, but %s", name, ends(way))
+	case p.responded():
+		f = route.Pass(p, name, "%s responds to ping; its path is visible for %s", name, hops(len(way.Hops)))
 	case !p.pinged() && way.Stop == noReply:
-		f = route.Unknown(p, name, "%s drops probes, and this user may not ping", name)
+		f = route.Unknown(p, name, "%s does not respond to probes, and this user may not ping", name)
 	case p.alive.tcp != 0:
-		return route.Skip(p, name, "%s answers on %s and drops probes: its path cannot be followed to the end", name, p.alive.port())
+		return route.Skip(p, name, "%s responds on %s but not to probes: its path cannot be followed to the end", name, p.alive.port())
 	default:
-		f = route.Fail(p, name, "%s: %s", name, ends(way))
+		f = route.Fail(p, name, "%s: %s", name, ends(way)).Fix(p.follow())
 	}
 	return f.With("path", draw(*p.Path))
 }
 
-// judgeMTU judges the largest packet. That one of the size looked for crosses
-// says nothing of a larger one that is wanted.
+// judgeMTU judges the largest packet. That one of the size tried gets through says
+// nothing of the larger one that is wanted today.
 func (p peer) judgeMTU() checks.Finding {
 	name, want := p.name, leastMTU.In(p.scope)
 	m := p.MTU
@@ -145,19 +150,20 @@ func (p peer) judgeMTU() checks.Finding {
 	case m == nil && (p.MTUUnseen != nil || !p.pinged()):
 		return p.unseen(mtu, p.MTUUnseen, p.EchoUnseen)
 	case m == nil:
-		return mtu.Unknown(p, name, "could not be measured: %s answers neither ping nor probes", name)
+		return mtu.Unknown(p, name, "could not be measured: %s responds neither to ping nor to probes", name)
 	case m.BlackHole:
-		return mtu.Fail(p, name, "packets to %s above %d bytes vanish without a word", name, m.Bytes).
-			Saw(fmt.Sprintf("%d bytes cross, more do not, and no router says so", m.Bytes)).Wanted(fmt.Sprintf("%d bytes", want))
+		return mtu.Fail(p, name, "packets to %s larger than %d bytes are dropped silently", name, m.Bytes).
+			Fix(fmt.Sprintf("# on %s and %s, until every firewall between them lets ICMP \"fragmentation needed\" through\nip link set dev \"$(ip -o route get %s | grep -oP 'dev \\K\\S+')\" mtu %d", p.Vantage, name, p.Target.Address, m.Bytes)).
+			Saw(fmt.Sprintf("%d bytes get through, larger packets do not, and no router reports it", m.Bytes)).Wanted(fmt.Sprintf("%d bytes", want))
 	case m.Bytes >= want:
-		return mtu.Pass(p, name, "packets of %d bytes cross to %s whole", m.Bytes, name)
+		return mtu.Pass(p, name, "packets of %d bytes reach %s", m.Bytes, name)
 	case m.Bytes >= p.Target.Ask.MTU:
-		return mtu.Unknown(p, name, "packets of %d bytes cross to %s whole; larger ones were not tried", m.Bytes, name).
+		return mtu.Unknown(p, name, "packets of %d bytes reach %s; larger ones were not tried", m.Bytes, name).
 			Wanted(fmt.Sprintf("%d bytes (policy)", want))
 	}
-	at := fmt.Sprintf("this node's own interface towards %s takes packets of %d bytes at most", name, m.Bytes)
+	at := fmt.Sprintf("this node's own interface towards %s carries packets of at most %d bytes", name, m.Bytes)
 	if m.Hop.IsValid() {
-		at = fmt.Sprintf("the path to %s takes packets of %d bytes at most, says %s", name, m.Bytes, m.Hop)
+		at = fmt.Sprintf("the path to %s carries packets of at most %d bytes, according to %s", name, m.Bytes, m.Hop)
 	}
 	return mtu.Warn(p, name, "%s", at).Saw(fmt.Sprintf("%d bytes", m.Bytes)).Wanted(fmt.Sprintf("%d bytes (policy)", want))
 }
@@ -171,13 +177,13 @@ func ends(p checks.Path) string {
 	at := last(p)
 	switch {
 	case p.Stop == loop && len(p.Hops) > 1:
-		return fmt.Sprintf("the path goes in circles between %s and %s", p.Hops[len(p.Hops)-2].Address, at.Address)
+		return fmt.Sprintf("the path loops between %s and %s", p.Hops[len(p.Hops)-2].Address, at.Address)
 	case at.Address.IsValid():
 		return fmt.Sprintf("the path stops after %s (hop %d)%s", at.Address, at.TTL, why)
 	case why != "":
 		return "the path ends before the first router" + why
 	}
-	return "no router on the way answers"
+	return "no router on the path responds"
 }
 
 // draw gives a line for each hop.

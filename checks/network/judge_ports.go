@@ -24,8 +24,8 @@ type probed struct {
 	listen bool // the TCP port of the same number is open
 }
 
-// judgePorts judges every port that a vantage has to reach on a node, by the
-// matrix of who judges. That one was probed is enough for what is said of it.
+// judgePorts judges every port that a vantage has to reach on a node, by today's
+// matrix. What is said of one port needs no other to have been seen.
 func (v *view) judgePorts(s checks.Sight[ports, []outcome]) []checks.Finding {
 	all, got := s.Got()
 	ends := map[socket]end{}
@@ -63,9 +63,9 @@ func (p probed) judge() checks.Finding {
 	case p.State == checks.Open:
 		return port.Pass(p, p.name, "%s is open (%s)", p.name, purpose)
 	case p.State == checks.Refused && p.from.Phase != checks.Health:
-		return port.Pass(p, p.name, "the way to %s is free; nothing listens there yet (%s)", p.name, purpose)
+		return port.Pass(p, p.name, "%s is reachable; nothing listens there yet (%s)", p.name, purpose)
 	case p.State == checks.Refused && p.idle() != "":
-		return port.Pass(p, p.name, "the way to %s is free; %s", p.name, p.idle())
+		return port.Pass(p, p.name, "%s is reachable; %s", p.name, p.idle())
 	case p.State == checks.Refused && p.Port.Exporter: // a package of its own, which mail does without
 		return port.Warn(p, p.name, "nothing listens on %s (%s): it is not monitored", p.name, purpose).Saw("refused").Wanted("open")
 	case p.State == checks.Refused:
@@ -77,26 +77,26 @@ func (p probed) judge() checks.Finding {
 	return p.judgeBlocked().Needing(checks.PingOf(p.To.Name))
 }
 
-// judgeBlocked judges a port to which there is no way.
+// judgeBlocked judges a port that is unreachable.
 func (p probed) judgeBlocked() checks.Finding {
 	purpose := p.Port.Purpose
 	noWay := p.Words == "host unreachable" || p.Words == "network unreachable"
 	var f checks.Finding
 	switch {
 	case p.State == checks.Silent && !p.alive.any():
-		return port.Fail(p, p.name, "%s does not answer, nor does anything else on the node (%s)", p.name, purpose).Saw("silence")
+		return port.Fail(p, p.name, "%s does not respond, nor does anything else on the node (%s)", p.name, purpose).Saw("no response")
 	case p.State == checks.Silent:
-		f = port.Fail(p, p.name, "%s does not answer: a firewall drops it (%s)", p.name, purpose).Saw("silence")
+		f = port.Fail(p, p.name, "%s does not respond: a firewall drops the packets (%s)", p.name, purpose).Saw("no response")
 	case p.State == checks.Rejected && noWay:
-		return port.Fail(p, p.name, "%s cannot be reached: %s, says %s (%s)", p.name, p.Words, p.who(), purpose)
+		return port.Fail(p, p.name, "%s is unreachable: %s, according to %s (%s)", p.name, p.Words, p.who(), purpose)
 	case p.State == checks.Rejected:
 		f = port.Fail(p, p.name, "a firewall on %s rejects %s (%s)", p.who(), p.name, purpose).Saw(p.Words)
-	case p.State == checks.Unreachable && p.alive.any(): // so reads firewalld's REJECT where the kernel tells no more
-		f = port.Fail(p, p.name, "%s is rejected: %s, though the node answers (%s)", p.name, p.Words, purpose).Saw(p.Words)
+	case p.State == checks.Unreachable && p.alive.any(): // firewalld's REJECT, where the kernel reports no more
+		f = port.Fail(p, p.name, "%s is rejected: %s, though the node responds (%s)", p.name, p.Words, purpose).Saw(p.Words)
 	case p.State == checks.Unreachable:
-		return port.Fail(p, p.name, "%s cannot be reached: %s (%s)", p.name, p.Words, purpose)
+		return port.Fail(p, p.name, "%s is unreachable: %s (%s)", p.name, p.Words, purpose)
 	default:
-		return port.Unknown(p, p.name, "no probe ends as %q: the file was altered, or is of a newer version", p.State)
+		return port.Unknown(p, p.name, "%q is not a known outcome of a probe: the file was altered, or is of a newer version", p.State)
 	}
 	if p.from.Phase == checks.Health {
 		return f.Wanted("open").Fix(p.openFirewall())
@@ -104,23 +104,23 @@ func (p probed) judgeBlocked() checks.Finding {
 	return f.Wanted("open, or refused while nothing listens").Fix(p.openFirewall())
 }
 
-// judgeSilentUDP judges the silence of a UDP port. A service that listens may
-// well keep silent; a kernel on whose port nothing listens says so.
+// judgeSilentUDP judges a UDP port that does not respond. A service that listens
+// need not respond; where nothing listens the kernel does.
 func (p probed) judgeSilentUDP() checks.Finding {
 	switch {
 	case p.from.Phase == checks.Health || p.listen:
-		return port.Skip(p, p.name, "the silence of a UDP port proves nothing where something listens (%s)", p.Port.Purpose)
+		return port.Skip(p, p.name, "no response from a UDP port proves nothing if something listens on it (%s)", p.Port.Purpose)
 	case !p.alive.any():
-		return port.Unknown(p, p.name, "nothing came back from %s, nor any other sign of life", p.name)
+		return port.Unknown(p, p.name, "no response from %s, and no other sign of life", p.name)
 	}
-	return port.Warn(p, p.name, "nothing came back from %s, not even that nothing listens: a firewall drops it (%s)", p.name, p.Port.Purpose).
-		Saw("silence").Wanted("port unreachable").Fix(p.openFirewall())
+	return port.Warn(p, p.name, "no response from %s, not even \"port unreachable\": a firewall drops the packets (%s)", p.name, p.Port.Purpose).
+		Saw("no response").Wanted("port unreachable").Fix(p.openFirewall())
 }
 
 // who is the node of the platform that sent the rejection, or its address.
 func (p probed) who() string {
 	if !p.By.IsValid() {
-		return "the way"
+		return "the path"
 	}
 	i := slices.IndexFunc(p.scope.Topology.Nodes, func(n platform.Node) bool { return n.Address == p.By })
 	if i < 0 {
@@ -133,20 +133,19 @@ func (p probed) who() string {
 func (p probed) idle() string {
 	switch {
 	case p.Port.Last != 0:
-		return "the sidecars take from the range what they need"
+		return "the sidecars take ports of the range as they need them"
 	case p.Number == 2888:
-		return "only the leader of ZooKeeper listens there"
+		return "only the ZooKeeper leader listens there"
 	case p.Number == 636: // Carbonio's own tools, ldap.sh
-		return "Carbonio talks to the directory on 389, and listens here only where ldap_url says so"
+		return "Carbonio uses port 389 of the directory, and listens here only if ldap_url says so"
 	case p.Number == 8600: // Consul's client_addr
-		return "the mesh answers DNS on loopback unless it is told otherwise"
+		return "the mesh serves DNS on loopback unless configured otherwise"
 	}
 	return ""
 }
 
-// openFirewall is what lets this vantage in: on the router that rejects it, or
-// on the target, with the firewall of its system (of ours, while nobody looked
-// from there).
+// openFirewall lets this vantage in: on the router that rejects it, or on the
+// target, with the firewall of its system (of ours, if nobody looked from there).
 func (p probed) openFirewall() string {
 	from := "any"
 	if p.from.address.IsValid() {
@@ -154,7 +153,7 @@ func (p probed) openFirewall() string {
 	}
 	ports, protocol, _ := strings.Cut(p.Port.String(), "/")
 	if p.By.IsValid() && p.By != p.at {
-		return fmt.Sprintf("on %s: let %s through to %s, %s port %s", p.who(), from, p.at, protocol, ports)
+		return fmt.Sprintf("# on %s: let %s through to %s, %s port %s", p.who(), from, p.at, protocol, ports)
 	}
 	if cmp.Or(p.scope.Vantage(p.To.Name).OS.Family(), p.from.OS.Family()) == "rhel" {
 		return fmt.Sprintf("# on %s\nfirewall-cmd --permanent --add-port=%s/%s && firewall-cmd --reload", p.To.Name, ports, protocol)

@@ -8,9 +8,10 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/platform"
 )
 
-// judgeSelf judges where this node's own name leads.
+// judgeSelf judges what this node's own name resolves to.
 func (v *view) judgeSelf(s checks.Sight[checks.Nothing, identity]) checks.Finding {
 	i, got := s.Got()
 	if !got || s.Unseen() != (checks.Unseen{}) {
@@ -23,24 +24,34 @@ func (v *view) judgeSelf(s checks.Sight[checks.Nothing, identity]) checks.Findin
 	switch {
 	case len(i.Resolved) == 0:
 		f = ownAddress.Fail(s, name, "%s does not resolve on the node itself: %s", name, cmp.Or(i.Unresolved, "no address")).
-			Needing(checks.SelfOf(name))
+			Needing(checks.SelfOf(name)).Fix(i.line(own))
 	case loop >= 0:
-		f = ownAddress.Fail(s, name, "%s leads to the loopback address %s, on which the mesh refuses to start", name, i.Resolved[loop]).
-			Needing(checks.SelfOf(name))
+		f = ownAddress.Fail(s, name, "%s resolves to the loopback address %s, on which the mesh refuses to start", name, i.Resolved[loop]).
+			Needing(checks.SelfOf(name)).Fix(i.line(own))
 	case !self.IsValid():
-		f = ownAddress.Fail(s, name, "%s leads to %s, which no interface of the node holds", name, list(i.Resolved))
+		f = ownAddress.Fail(s, name, "%s resolves to %s, which is on no interface of the node", name, list(i.Resolved)).Fix(i.line(own))
 	case own.Address.IsValid() && i.holder(own.Address).Name == "":
-		f = ownAddress.Warn(s, name, "the other nodes know %s as %s (%s), which no interface of it holds", name, own.Address, own.AddressFrom)
+		f = ownAddress.Warn(s, name, "the other nodes know %s as %s (%s), which is on none of its interfaces", name, own.Address, own.AddressFrom)
 	case own.Address.IsValid() && self != own.Address:
-		f = ownAddress.Fail(s, name, "the node takes itself for %s, while the others know it as %s (%s)", list(i.Resolved), own.Address, own.AddressFrom)
+		f = ownAddress.Fail(s, name, "the name resolves to %s on the node itself, while the others know it as %s (%s)", list(i.Resolved), own.Address, own.AddressFrom).Fix(i.line(own))
 	case !self.IsPrivate():
-		f = ownAddress.Warn(s, name, "%s of %s is not a private address", self, name).
-			Fix("give the internal interface an address of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, and put that into the inventory and /etc/hosts")
+		f = ownAddress.Warn(s, name, "the address %s of %s is not private", self, name).
+			Fix(fmt.Sprintf("# on %s: the internal interface needs an address of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, also in the inventory and in /etc/hosts\nip -br addr", name))
 	default:
-		return ownAddress.Pass(s, name, "%s leads to %s on %s", name, self, i.holder(self).Name)
+		return ownAddress.Pass(s, name, "%s resolves to %s on %s", name, self, i.holder(self).Name)
 	}
-	want := "the name leads to a private address of an interface of the node"
-	return f.Saw(fmt.Sprintf("%s leads to %s; %s", name, cmp.Or(list(i.Resolved), "nothing"), i)).Wanted(want)
+	want := "the name resolves to a private address on an interface of the node"
+	return f.Saw(fmt.Sprintf("%s resolves to %s; %s", name, cmp.Or(list(i.Resolved), "nothing"), i)).Wanted(want)
+}
+
+// line is what /etc/hosts has to say of the node; empty, and the catalogue speaks,
+// where none of its interfaces holds the address that the others know.
+func (i identity) line(own platform.Node) string {
+	if i.holder(own.Address).Name == "" {
+		return ""
+	}
+	short, _, _ := strings.Cut(own.Name, ".")
+	return fmt.Sprintf("# on %s, in /etc/hosts: this line, and its name in no other\n%s %[1]s %s", own.Name, own.Address, short)
 }
 
 // self is the address by which the node finds itself on an interface of its

@@ -1,5 +1,5 @@
-// Package network checks what lies between the nodes of the platform, and
-// between this one and the world: who answers, over which way, on which port.
+// Package network checks the network between the nodes of the platform, and from
+// each node to the outside: who responds, over which path and on which port.
 package network
 
 import (
@@ -26,25 +26,25 @@ var (
 	interfaces = &checks.Look[checks.Nothing, identity]{Kind: "interfaces", Targets: selfTarget, Observe: observeSelf}
 )
 
-// signs: a node may be alive and keep ICMP out; its ports tell.
+// signs of life: a node may block ICMP and yet be alive, as its ports show.
 var signs = []checks.AnyLook{nodes, peers}
 
 var ping = &checks.Check{
 	ID:      checks.PingID,
-	Title:   "Every node answers every other, soon and without loss",
-	Why:     "Every Carbonio service talks to others over the network. A node that does not answer takes all its services with it; a slow or lossy link makes the mesh, the directory and the databases flap.",
+	Title:   "Every node responds to every other, quickly and without loss",
+	Why:     "Every Carbonio service talks to others over the network. A node that does not respond takes all its services with it; a slow or lossy link makes the mesh, the directory and the databases flap.",
 	Manual:  "ping -c3 mbox2.example.com",
-	Remedy:  "ip -br addr; ip route; ping -c3 NODE   # on both nodes",
+	Remedy:  "ip -br addr; ip route; ping -c3 mbox2.example.com   # on both nodes",
 	Sources: []platform.Source{platform.ScenarioHA.On("ping between all pairs"), platform.Policy.On("the round trip")},
 	Looks:   signs,
 }
 
 var route = &checks.Check{
 	ID:      "network.path",
-	Title:   "The way to every node ends at the node",
-	Why:     "Where a node does not answer, the last router that does is the place to look.",
+	Title:   "The path to every node ends at the node",
+	Why:     "When a node does not respond, the last router that does is the place to look.",
 	Manual:  "tracepath -n mbox2.example.com\nmtr -rwnc3 mbox2.example.com",
-	Remedy:  "ip route get ADDRESS   # here, and on the last router that answered",
+	Remedy:  "ip route get 10.0.0.12   # here, and on the last router that responded",
 	Sources: []platform.Source{platform.ScenarioHA.On("tracepath and mtr between all pairs")},
 	Needs:   []*checks.Check{ping},
 	Looks:   signs,
@@ -52,10 +52,10 @@ var route = &checks.Check{
 
 var mtu = &checks.Check{
 	ID:      "network.mtu",
-	Title:   "Full packets cross to every node whole",
-	Why:     "Where large packets vanish, connections open and then hang with the first mail or the first LDAP answer of some size. A smaller MTU that routers do announce only costs speed, but is a surprise inside a platform.",
+	Title:   "Full-size packets reach every node",
+	Why:     "When large packets are dropped silently, connections open and then hang with the first mail or the first large LDAP response. A smaller MTU that routers announce only costs speed, but is unexpected inside a platform.",
 	Manual:  "tracepath -n mbox2.example.com\nping -M do -s 1472 -c3 mbox2.example.com",
-	Remedy:  "ip link set dev INTERFACE mtu 1500   # or the same smaller value on every node; and let ICMP \"fragmentation needed\" through every firewall",
+	Remedy:  "ip link set dev eth0 mtu 1500   # or the same smaller value on every node, and policy.mtu; let ICMP \"fragmentation needed\" through every firewall",
 	Sources: []platform.Source{platform.Policy.On("the MTU")},
 	Needs:   []*checks.Check{ping},
 	Looks:   []checks.AnyLook{nodes},
@@ -63,30 +63,30 @@ var mtu = &checks.Check{
 
 var port = &checks.Check{
 	ID:      checks.PortID,
-	Title:   "Every port that Carbonio uses between nodes can be reached",
-	Why:     "A port that a firewall closes shows up much later: as a service without a leader, a replica that lags, mail that waits. Before the installation a port that refuses is good news, because its refusal came through.",
+	Title:   "Every port that Carbonio uses between nodes is reachable",
+	Why:     "A port that a firewall blocks shows up much later: as a service without a leader, a replica that lags, mail that waits. Before the installation a port that refuses connections is fine: the refusal got through.",
 	Manual:  "nc -zv svc1.example.com 8301\nnc -zvu svc1.example.com 8301",
-	Remedy:  "ufw allow proto tcp from NODE to any port PORT   # firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
+	Remedy:  "ufw allow proto tcp from 10.0.0.11 to any port 8301\nfirewall-cmd --permanent --add-port=8301/tcp && firewall-cmd --reload   # RHEL",
 	Sources: []platform.Source{platform.Requirements.On("network"), platform.Cluster},
 	Looks:   signs,
 }
 
 var external = &checks.Check{
 	ID:      "network.outbound",
-	Title:   "The repositories and services that this node needs outside can be reached",
-	Why:     "Without the package repositories the installation stops half-way; without the licence server a licence can be neither activated nor renewed.",
+	Title:   "The repositories and services that this node needs outside are reachable",
+	Why:     "Without the package repositories the installation stops halfway; without the licence server a licence can be neither activated nor renewed.",
 	Manual:  "curl -sSI https://repo.zextras.io\ncurl -sSI https://api.zextras.io",
-	Remedy:  "open 443/tcp to this host in the outbound firewall, or set the proxy:\necho 'Acquire::https::Proxy \"http://PROXY:PORT\";' | sudo tee /etc/apt/apt.conf.d/95proxy",
+	Remedy:  "# open 443/tcp to this host in the outbound firewall, or set a proxy:\necho 'Acquire::https::Proxy \"http://proxy.example.com:3128\";' > /etc/apt/apt.conf.d/95proxy",
 	Sources: []platform.Source{platform.Preliminaries, platform.Requirements, platform.Installer.On("set-repos")},
 	Looks:   []checks.AnyLook{outside},
 }
 
 var ownAddress = &checks.Check{
 	ID:      "network.interface",
-	Title:   "The node's name leads to a private address on one of its own interfaces",
-	Why:     "The mesh binds to the address that the node's own name resolves to, and refuses a loopback address or one that no interface holds. Internal traffic must stay on private addresses.",
+	Title:   "The node's name resolves to a private address on one of its own interfaces",
+	Why:     "The mesh binds to the address that the node's own name resolves to, and refuses a loopback address or one that is on no interface. Internal traffic must stay on private addresses.",
 	Manual:  "ip -br addr\ngetent ahostsv4 \"$(hostname -f)\"",
-	Remedy:  "put the line \"ADDRESS FQDN SHORTNAME\" with the address of the internal interface (ip -br addr) into /etc/hosts, and remove the name from 127.0.1.1",
+	Remedy:  "# in /etc/hosts, with the address of the internal interface (ip -br addr); remove the name from every other line\n10.0.0.12 mbox2.example.com mbox2",
 	Sources: []platform.Source{platform.ServiceDiscover.On("CheckHostnameAddress"), platform.Requirements.On("network")},
 	Looks:   []checks.AnyLook{interfaces},
 }

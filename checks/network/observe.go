@@ -11,15 +11,15 @@ import (
 
 const (
 	pings = 3
-	// mtuTime is enough: the node has just answered, so what is silent for a
-	// second will stay so.
+	// mtuTime is enough: the node has just responded, so what gets no response
+	// within a second will get none.
 	mtuTime = time.Second
 )
 
 // An extent is how far to look at a node.
 type extent struct {
 	MTU   int  `json:"mtu"`             // the largest packet to try
-	Trace bool `json:"trace,omitempty"` // follow the path though the node answers
+	Trace bool `json:"trace,omitempty"` // follow the path even if the node responds
 }
 
 // A node is what was seen of another node. What is nil was not looked at, or
@@ -33,8 +33,8 @@ type node struct {
 	MTUUnseen  *checks.Unseen `json:"mtu_unseen,omitempty"`
 }
 
-// observeNode pings a node. Where it keeps silent its path is followed, and
-// where it does not the largest packet is found.
+// observeNode pings a node. If it does not respond its path is followed, and if it
+// does the largest packet that reaches it is found.
 func observeNode(ctx context.Context, host checks.Host, t checks.Target[extent]) (node, error) {
 	address, err := netip.ParseAddr(t.Address)
 	if err != nil {
@@ -45,10 +45,10 @@ func observeNode(ctx context.Context, host checks.Host, t checks.Target[extent])
 	defer cancel()
 	echo, err := host.Network.Ping(half, address, pings)
 	seen.Echo, seen.EchoUnseen = part(echo, err)
-	alive := seen.answered()
+	alive := seen.responded()
 	if !alive || t.Ask.Trace {
 		limit := ctx
-		if alive { // then there is more to come
+		if alive { // the MTU comes after it
 			half, cancel := checks.Share(ctx, 0.5)
 			defer cancel()
 			limit = half
@@ -75,18 +75,18 @@ func part[T any](seen T, err error) (*T, *checks.Unseen) {
 	return &seen, nil
 }
 
-// pinged says whether pings were sent, and answered whether one came back.
-func (n node) pinged() bool   { return n.Echo != nil && n.Echo.Sent > 0 }
-func (n node) answered() bool { return n.pinged() && n.Echo.Received > 0 }
+// pinged says whether pings were sent, and responded whether one was answered.
+func (n node) pinged() bool    { return n.Echo != nil && n.Echo.Sent > 0 }
+func (n node) responded() bool { return n.pinged() && n.Echo.Received > 0 }
 
-// reached says whether the probes of its path came to the node.
+// reached says whether the node responded to the probes of its path.
 func (n node) reached() bool { return n.Path != nil && n.Path.Reached }
 
-// The identity of this node is its interfaces, and what its own name leads to.
+// The identity of this node is its interfaces, and what its own name resolves to.
 type identity struct {
 	Interfaces []checks.Interface `json:"interfaces"`
 	Resolved   []netip.Addr       `json:"resolved,omitempty"`
-	Unresolved string             `json:"unresolved,omitempty"` // why the name leads nowhere
+	Unresolved string             `json:"unresolved,omitempty"` // why the name does not resolve
 }
 
 func observeSelf(ctx context.Context, host checks.Host, t checks.Target[checks.Nothing]) (identity, error) {

@@ -14,11 +14,11 @@ import (
 	"carbonio-check/checks"
 )
 
-// A service is what came of connecting to one outside.
+// A service is the result of connecting to a service outside.
 type service struct {
 	checks.Contact
 	Unresolved string `json:"unresolved,omitempty"` // why its name has no address
-	Proxy      string `json:"proxy,omitempty"`      // configured here, when the service did not answer
+	Proxy      string `json:"proxy,omitempty"`      // that this node is configured with, if the service is unreachable
 }
 
 func observeService(ctx context.Context, host checks.Host, t checks.Target[checks.Nothing]) (service, error) {

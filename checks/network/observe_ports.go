@@ -21,8 +21,8 @@ import (
 const (
 	// atOnce bounds the probes of one node that are under way.
 	atOnce = 16
-	// datagrams: an answer to one may get lost, or be held back: Linux sends one
-	// ICMP error a second to each asker after the first six.
+	// datagrams: a response to one may be lost or withheld: after the first six,
+	// Linux sends each peer one ICMP error a second.
 	datagrams = 2
 
 	tcp = "tcp"
@@ -60,19 +60,19 @@ type end struct {
 	Unseen checks.Unseen `json:"unseen,omitzero"`
 }
 
-// An outcome is an end, and the ports whose probes came to it.
+// An outcome is an end, and the ports whose probes ended so.
 type outcome struct {
 	end
 	Ports ports `json:"ports"`
 }
 
-// errLate is why a port is not probed after half of the time: the rest is too
-// short to call its silence one.
+// errLate is why a port is not probed once half of the time is over: the rest is
+// too short to tell that it does not respond.
 var errLate = errors.New("not probed: the ports before it did not respond in time")
 
 // observePorts probes the ports of a node side by side: a dead one costs a single
-// time-out. What is our own fault is said of the ports that it kept from being
-// seen, and returned as well, so that the run may look again.
+// time-out. A fault of our own is recorded for the ports that could not be seen
+// because of it, and returned too, so that the run may look again.
 func observePorts(ctx context.Context, host checks.Host, t checks.Target[ports]) ([]outcome, error) {
 	if _, err := netip.ParseAddr(t.Address); err != nil {
 		return nil, checks.ErrNoAddress
@@ -101,7 +101,7 @@ func observePorts(ctx context.Context, host checks.Host, t checks.Target[ports])
 	return outcomes(sockets, contacts, errs), cmp.Or(errs...)
 }
 
-// outcomes puts the ports together that ended alike.
+// outcomes groups the ports whose probes ended alike.
 func outcomes(sockets []socket, contacts []checks.Contact, errs []error) []outcome {
 	var out []outcome
 	for i, s := range sockets {
@@ -118,7 +118,7 @@ func outcomes(sockets []socket, contacts []checks.Contact, errs []error) []outco
 	return out
 }
 
-// withoutAddress is what an operation failed with, alike for all ports.
+// withoutAddress is the error without the address, which differs from port to port.
 func withoutAddress(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -127,8 +127,8 @@ func withoutAddress(err error) error {
 	return err
 }
 
-// probe connects to a port, or sends it datagrams, which is all that there is to
-// a connection of UDP.
+// probe connects to a port; over UDP it also exchanges datagrams, since a
+// connection proves nothing there.
 func probe(ctx context.Context, network checks.Network, protocol, address string) (checks.Contact, error) {
 	conn, err := network.Dial(ctx, protocol, address)
 	if err == nil {
@@ -140,8 +140,8 @@ func probe(ctx context.Context, network checks.Network, protocol, address string
 	return checks.Dialled(ctx, err)
 }
 
-// exchange sends the least that a service can stumble over, an empty datagram,
-// and waits for whatever comes of it.
+// exchange sends what no service minds, an empty datagram, and waits for a
+// response or an ICMP error.
 func exchange(ctx context.Context, conn net.Conn) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	deadline, ok := ctx.Deadline()
@@ -160,7 +160,7 @@ func exchange(ctx context.Context, conn net.Conn) error {
 			break
 		}
 	}
-	if ctx.Err() != nil { // then it is we who closed the connection
+	if ctx.Err() != nil { // we closed the connection ourselves
 		return ctx.Err()
 	}
 	return err

@@ -27,7 +27,7 @@ var leastMTU = &checks.Setting[int]{
 
 var traceAll = &checks.Setting[bool]{
 	Flag: "trace",
-	Doc:  "Follow the path to every node, and not only to those that do not respond.",
+	Doc:  "Follow the path to every node, not only to those that do not respond.",
 }
 
 var services = &checks.Setting[[]Outbound]{
@@ -82,7 +82,7 @@ var builtIn = []Outbound{
 // String is the service as a target: "repo.zextras.io:443".
 func (o Outbound) String() string { return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)) }
 
-// check says what is wrong with an entry of the configuration.
+// check says what is wrong with an entry.
 func (o Outbound) check() error {
 	_, notIP := netip.ParseAddr(o.Host)
 	switch {
