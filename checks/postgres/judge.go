@@ -8,149 +8,153 @@ import (
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
-type node = platform.Node
-
 const (
-	// ttl is how long a leader keeps the lock without renewing it (HAA
-	// patroni.config.yaml).
+	// ttl is how long a leader keeps the lock without renewing it
+	// (patroni.config.yaml).
 	ttl = 30 * time.Second
-	// wanted is the version that Carbonio is made for (CL-25.6.0; HA25-conf).
+	// wanted is the version that Carbonio is made for.
 	wanted = 16
 )
 
-// Judge decides for each vantage by itself: each may see another half of a
-// cluster that a firewall has cut.
-func (Module) Judge(scope checks.Scope, seen []checks.Observation) []checks.Finding {
+// judge decides for each vantage by itself.
+func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
-	for _, v := range scope.Vantages {
-		c := gather(scope, v.Node, seen)
+	var clusters []checks.Cluster
+	all := views(scope, seen)
+	for _, vantage := range scope.Vantages {
+		v, looked := all[vantage.Node]
 		switch {
-		case len(c.members) > 0:
-			out = append(out, c.judge()...)
+		case looked:
+			findings, found := v.judge()
+			out, clusters = append(out, findings...), append(clusters, found...)
 		case !clustered(scope):
-			out = append(out, lone(scope, v, seen)...)
+			out = append(out, lone(scope, vantage.Node, seen)...)
 		}
-		out = append(out, judgeLogin(scope, v, seen)...)
-		out = append(out, judgeHere(c, v, seen)...)
+		v.scope, v.Vantage = scope, vantage.Node
+		out = append(out, judgeDatabases(vantage.Node, seen)...)
+		out = append(out, v.judgeLocal(seen)...)
 	}
-	return out
+	return out, clusters
 }
 
 // judge is the verdict on a cluster.
-func (c cluster) judge() []checks.Finding {
-	out := []checks.Finding{c.sameCluster(), c.oneLeader(), c.paused(), c.timeline()}
-	var alive []string
-	for _, m := range c.members {
-		out = append(out, c.member(m), unlocked(m), c.version(m))
-		works := m.leads()
-		if !works {
-			f := c.replica(m)
+func (v view) judge() ([]checks.Finding, []checks.Cluster) {
+	out := []checks.Finding{v.judgeAgreement(), v.judgeLeader(), v.judgePaused(), v.judgeTimeline()}
+	able := map[string]cluster.Answer{}
+	for _, m := range v.Members {
+		out = append(out, v.judgeMember(m), judgeUnlocked(m), v.judgeVersion(m))
+		able[m.Node()] = cluster.Yes
+		if v.leads(m) != cluster.Yes {
+			f := v.judgeReplica(m)
 			out = append(out, f)
-			works = f.Status == checks.Pass || f.Status == checks.Warn || c.vouched(m)
-		}
-		if works {
-			alive = append(alive, m.node)
+			able[m.Node()] = v.able(m, f)
 		}
 	}
-	return append(out, c.tolerance(alive))
+	clusters := v.clusters(cluster.Ask(v.Members, func(m member) cluster.Answer { return able[m.Node()] }))
+	return append(out, v.judgeTolerance(clusters[0])), clusters
 }
 
 // lone is for a platform without Patroni.
-func lone(scope checks.Scope, v checks.Vantage, seen []checks.Observation) []checks.Finding {
-	o := checks.Observation{Vantage: v.Node}
+func lone(scope checks.Scope, vantage string, seen checks.Record) []checks.Finding {
 	var out []checks.Finding
-	for _, id := range []string{agreementID, unlockedID, leaderID, replicasID, pausedID, timelineID, serviceID, haproxyID, toleranceID} {
-		out = append(out, o.Skip(id, "", "no two database nodes are known: PostgreSQL runs without Patroni"))
+	for _, c := range catalogue {
+		if c != databases && c != version {
+			out = append(out, c.Skip(checks.From(vantage), "", "no two database nodes are known: PostgreSQL runs without Patroni"))
+		}
 	}
-	for o, s := range checks.Of[server](seen, kindSQL) {
-		if o.Vantage == v.Node && o.Error == "" {
-			out = append(out, major(scope, o, o.Target.Node, s.Version))
+	for s := range logins.In(seen) {
+		if said, _ := s.Got(); s.Vantage == vantage && said.Version > 0 {
+			out = append(out, major(scope, s, s.Target.Node, said.Version))
 		}
 	}
 	return out
 }
 
-// member says whether a node is there, and in this cluster.
-func (c cluster) member(m member) checks.Finding {
-	switch reference, others := c.reference(m); {
+// judgeMember says whether a node is there, and in this cluster.
+func (v view) judgeMember(m member) checks.Finding {
+	name := m.Node()
+	switch reference, others := v.reference(m); {
 	case m.Target.Address == "":
-		return m.Unknown(agreementID, m.node, "%s has no address: neither the inventory, /etc/hosts nor DNS names one", m.node).
-			Needing("hosts.nodes", m.node).Needing("dns.forward", m.node)
-	case m.Silent != "":
-		return m.Fail(agreementID, m.node, "Patroni of %s does not answer: %s", m.node, m.Silent).
-			Saw(m.Silent).Wanted(fmt.Sprintf("an answer at port %d", portPatroni)).
-			Fix("systemctl status patroni; journalctl -u patroni -n 50     # on "+m.node).
-			Needing("network.ping", m.node).Needing("network.port", at(m.node, portPatroni)+"/tcp")
+		return agreement.WithoutAddress(m, name, name)
+	case m.silent() && m.Contact.State != "":
+		return agreement.Fail(m, name, "Patroni of %s %s", name, m.Contact).
+			Saw(m.Contact.String()).Wanted(fmt.Sprintf("an answer at port %d", portPatroni)).
+			Fix("systemctl status patroni; journalctl -u patroni -n 50     # on "+name).
+			Needing(checks.PingOf(name), checks.PortOf(name, portPatroni, "tcp"))
 	case m.silent():
-		return m.Unseen(m.node, agreementID)[0]
+		return agreement.Unseen(m, name)
 	case reference.System != "" && m.Status.System != "" && m.Status.System != reference.System:
-		return m.Fail(agreementID, m.node, "%s holds another database than the others", m.node).
+		return agreement.Fail(m, name, "%s holds another database than the others", name).
 			Saw("system identifier " + m.Status.System).Wanted(reference.System)
 	case m.Status.Patroni.Scope != reference.Patroni.Scope:
-		return m.Fail(agreementID, m.node, "%s is a member of another cluster", m.node).
+		return agreement.Fail(m, name, "%s is a member of another cluster", name).
 			Saw("scope " + m.Status.Patroni.Scope).Wanted("scope " + reference.Patroni.Scope)
-	case others && !c.named(m):
-		return m.Fail(agreementID, m.node, "the cluster does not know %s, though its Patroni answers", m.node).
+	case others && !v.named(m):
+		return agreement.Fail(m, name, "the cluster does not know %s, though its Patroni answers", name).
 			Saw("not among the members").Wanted("a member " + m.name)
 	case m.Cluster == nil:
-		return m.Unknown(agreementID, m.node, "%s does not tell the cluster: %s", m.node, m.Error).Needing(unlockedID, m.node)
+		return agreement.Unknown(m, name, "%s does not tell the cluster: %s", name, cmp.Or(m.ClusterUnseen, &checks.Unseen{Code: checks.Failed})).
+			Needing(unlocked.On(name))
 	}
-	return m.Pass(agreementID, m.node, "%s answers, as a member of %s", m.node, m.Status.Patroni.Scope).
+	return agreement.Pass(m, name, "%s answers, as a member of %s", name, m.Status.Patroni.Scope).
 		With("version", "Patroni "+m.Status.Patroni.Version)
 }
 
 // reference is the status that the others are held against: the leader's, else
-// the first; and whether any view was given that could name a member.
-func (c cluster) reference(m member) (status, bool) {
+// the first; and whether any topology was given that could name a member.
+func (v view) reference(m member) (status, bool) {
 	of := *cmp.Or(m.Status, &status{})
-	if first := c.those(func(m member) bool { return m.Status != nil }); len(first) > 0 {
+	if first := v.those(func(m member) bool { return m.Status != nil }); len(first) > 0 {
 		of = *first[0].Status
 	}
-	if l, ok := c.leader(); ok && l.Status != nil {
+	if l, ok := v.leader(); ok && l.Status != nil {
 		of = *l.Status
 	}
-	return of, slices.ContainsFunc(c.members, func(m member) bool { return m.Cluster != nil })
+	return of, slices.ContainsFunc(v.Members, func(m member) bool { return m.Cluster != nil })
 }
 
-// sameCluster compares what the members tell of each other. How far each is
+// judgeAgreement compares what the members tell of each other. How far each is
 // moves all the time, so only who is there and who leads is compared.
-func (c cluster) sameCluster() checks.Finding {
-	tellers := c.those(func(m member) bool { return m.Cluster != nil })
+func (v view) judgeAgreement() checks.Finding {
+	tellers := v.those(func(m member) bool { return m.Cluster != nil })
 	if len(tellers) == 0 {
-		return c.storeless(c.blind(c.Unknown(agreementID, subject, "no member tells the cluster")))
+		return v.storeless(v.blind(agreement.Unknown(v.proof, subject, "no member tells the cluster")))
 	}
 	told := map[string]bool{}
 	var lines []string
 	for _, m := range tellers {
 		names := m.Cluster.names()
 		told[strings.ToLower(strings.Join(names, "\n")+"\n"+m.holder())] = true
-		lines = append(lines, fmt.Sprintf("%s: %s, led by %s", m.node, list(names), cmp.Or(m.holder(), "nobody")))
+		lines = append(lines, fmt.Sprintf("%s: %s, led by %s", m.Node(), list(names), cmp.Or(m.holder(), "nobody")))
 	}
 	saw, names := strings.Join(lines, "\n"), tellers[0].Cluster.names()
-	switch strangers, twice := c.strangers(names), repeated(names); {
+	switch strangers, twice := v.strangers(names), repeated(names); {
 	case len(told) > 1:
-		f := c.Fail(agreementID, subject, "the members tell different clusters").Saw(saw).Wanted("the same from each")
-		if len(c.those(member.leads)) > 1 {
-			f = f.Needing(leaderID, subject)
+		f := agreement.Fail(v.proof, subject, "the members tell different clusters").Saw(saw).Wanted("the same from each")
+		if len(v.leading().Yes) > 1 {
+			f = f.Needing(leader.On(subject))
 		}
 		return f
 	case len(twice) > 0:
-		return c.Fail(agreementID, subject, "the cluster names %s twice", list(twice)).Saw(saw).Wanted("every member once")
+		return agreement.Fail(v.proof, subject, "the cluster names %s twice", list(twice)).Saw(saw).Wanted("every member once")
 	case len(strangers) > 0:
-		return c.Warn(agreementID, subject, "the cluster has a member that the inventory does not name: %s", list(strangers)).
+		return agreement.Warn(v.proof, subject, "the cluster has a member that the inventory does not name: %s", list(strangers)).
 			Saw(saw).Wanted("members of the inventory").
 			Fix("patronictl -c /etc/patroni/config.yml list     # add the node to postgresServers, or stop Patroni there")
+	case len(tellers) < len(v.Members):
+		return v.storeless(v.blind(agreement.Unknown(v.proof, subject, "not every member tells the cluster%s", v.unheard()).Saw(saw)))
 	}
-	return c.Pass(agreementID, subject, "every member tells the same cluster: %s%s", list(names), c.unheard())
+	return agreement.Pass(v.proof, subject, "every member tells the same cluster: %s%s", list(names), v.unheard())
 }
 
 // strangers are the names that are no node's.
-func (c cluster) strangers(names []string) []string {
+func (v view) strangers(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		return slices.ContainsFunc(c.members, func(m member) bool { return same(m.name, name) })
+		return slices.ContainsFunc(v.Members, func(m member) bool { return same(m.name, name) })
 	})
 }
 
@@ -165,77 +169,83 @@ func repeated(names []string) []string {
 	return slices.Compact(out)
 }
 
-func (v view) names() []string {
-	names := make([]string, len(v.Members))
-	for i, e := range v.Members {
+func (t topology) names() []string {
+	names := make([]string, len(t.Members))
+	for i, e := range t.Members {
 		names[i] = e.Name
 	}
 	slices.Sort(names)
 	return names
 }
 
-// oneLeader is the headline. What members say of themselves counts: the lock in
+// judgeLeader is the headline. What members say of themselves counts: the lock in
 // the store may be a dead member's until it runs out.
-func (c cluster) oneLeader() checks.Finding {
-	leading, holder := c.those(member.leads), c.holder()
-	absent := c.those(func(m member) bool { return m.silent() && holder != "" && same(m.name, holder) })
-	switch {
-	case len(leading) > 1:
-		return c.Fail(leaderID, subject, "%s each take writes: the databases drift apart", nodes(leading)).
-			Saw(c.roles()).Wanted("one leader").
+func (v view) judgeLeader() checks.Finding {
+	leading, holder := v.leading(), v.holder()
+	names := nodes(leading.Yes)
+	absent := v.those(func(m member) bool { return m.silent() && holder != "" && same(m.name, holder) })
+	switch answer := leading.ExactlyOne(); {
+	case len(leading.Yes) > 1:
+		return leader.Fail(v.proof, subject, "%s each take writes: the databases drift apart", names).
+			Saw(v.roles()).Wanted("one leader").
 			Fix("patronictl -c /etc/patroni/config.yml list\nsystemctl stop patroni     # at once, on the one that should not lead: ask before you throw away its writes")
-	case len(leading) == 1 && leading[0].standby():
-		return c.Fail(leaderID, subject, "%s leads a standby cluster: nobody takes writes", leading[0].node).
-			Saw(c.roles()).Wanted("a leader that takes writes").
-			Fix("patronictl -c /etc/patroni/config.yml edit-config     # remove standby_cluster")
-	case len(leading) == 1:
-		return c.Pass(leaderID, subject, "%s leads%s", leading[0].node, c.unheard()).Saw(c.roles())
+	case len(leading.Yes) == 1 && leading.Yes[0].standby():
+		return leader.Fail(v.proof, subject, "%s leads a standby cluster: nobody takes writes", names).
+			Saw(v.roles()).Wanted("a leader that takes writes").
+			Fix("patronictl -c /etc/patroni/config.yml edit-config     # remove standby_cluster").Stops()
+	case answer == cluster.Yes:
+		return leader.Pass(v.proof, subject, "%s leads%s", names, v.unheard()).Saw(v.roles())
+	case len(leading.Yes) == 1:
+		return v.blind(leader.Unknown(v.proof, subject, "%s leads; %s may lead as well", names, nodes(leading.Unseen)).Saw(v.roles()))
 	case len(absent) > 0:
-		return c.blind(c.Unknown(leaderID, subject, "%s holds the leader lock, and does not answer itself", holder))
-	case len(c.those(member.silent)) == len(c.members):
-		return c.blind(c.Unknown(leaderID, subject, "no member says who leads"))
+		return v.blind(leader.Unknown(v.proof, subject, "%s holds the leader lock, and does not answer itself", holder))
+	case len(leading.Unseen) == len(v.Members):
+		return v.blind(leader.Unknown(v.proof, subject, "no member says who leads"))
+	case answer == cluster.Unseen:
+		return v.storeless(v.blind(leader.Unknown(v.proof, subject, "no database node is seen to lead%s", v.unheard()).Saw(v.roles())))
 	}
-	return c.storeless(c.Fail(leaderID, subject, "no database node leads%s", c.unheard()).Saw(c.roles()).Wanted("one leader"))
+	return v.storeless(leader.Fail(v.proof, subject, "no database node leads%s", v.unheard()).
+		Saw(v.roles()).Wanted("one leader")).Stops()
 }
 
-func (m member) standby() bool { return m.Status != nil && m.Status.Role == "standby_leader" }
-
 // roles says of each member what it says it is.
-func (c cluster) roles() string {
-	lines := make([]string, len(c.members))
-	for i, m := range c.members {
+func (v view) roles() string {
+	lines := make([]string, len(v.Members))
+	for i, m := range v.Members {
 		switch {
 		case m.Status != nil:
-			lines[i] = fmt.Sprintf("%s: %s, %s, timeline %d", m.node, m.Status.Role, m.Status.State, m.Status.Timeline)
-		case m.sql != nil:
-			lines[i] = fmt.Sprintf("%s: Patroni is silent, PostgreSQL in recovery: %t", m.node, m.sql.Recovery)
+			lines[i] = fmt.Sprintf("%s: %s, %s, timeline %d", m.Node(), m.Status.Role, m.Status.State, m.Status.Timeline)
+		case m.told():
+			lines[i] = fmt.Sprintf("%s: Patroni is silent, PostgreSQL in recovery: %t", m.Node(), m.sql.Recovery)
 		default:
-			lines[i] = m.node + ": silent"
+			lines[i] = m.Node() + ": silent"
 		}
 	}
 	return strings.Join(lines, "\n")
 }
 
-func (c cluster) paused() checks.Finding {
-	heard := c.those(func(m member) bool { return m.Status != nil || m.Cluster != nil })
-	paused := c.those(func(m member) bool {
+// judgePaused takes any member's word: the pause is the whole cluster's.
+func (v view) judgePaused() checks.Finding {
+	heard := v.those(func(m member) bool { return m.Status != nil || m.Cluster != nil })
+	resting := v.those(func(m member) bool {
 		return m.Status != nil && m.Status.Pause || m.Cluster != nil && m.Cluster.Pause
 	})
 	switch {
-	case len(paused) > 0:
-		return c.Warn(pausedID, subject, "automatic failover is paused, says %s", nodes(paused)).
+	case len(resting) > 0:
+		return paused.Warn(v.proof, subject, "automatic failover is paused, says %s", nodes(resting)).
 			Saw("maintenance mode").Wanted("automatic failover")
 	case len(heard) == 0:
-		return c.blind(c.Unknown(pausedID, subject, "no member says whether failover is paused"))
+		return v.blind(paused.Unknown(v.proof, subject, "no member says whether failover is paused"))
 	}
-	return c.Pass(pausedID, subject, "automatic failover is on%s", c.unheard())
+	return paused.Pass(v.proof, subject, "automatic failover is on%s", v.unheard())
 }
 
-// unlocked judges a member's sight of the store. A free lock in a store that is
-// well is another matter: nobody leads.
-func unlocked(m member) checks.Finding {
+// judgeUnlocked judges a member's sight of the store. A free lock in a store that
+// is well is another matter: nobody leads.
+func judgeUnlocked(m member) checks.Finding {
+	name := m.Node()
 	if m.silent() {
-		return m.Unknown(unlockedID, m.node, "%s says nothing of the store", m.node).Needing(agreementID, m.node)
+		return unlocked.Unknown(m, name, "%s says nothing of the store", name).Needing(agreement.On(name))
 	}
 	age, known := m.storeAge()
 	saw := fmt.Sprintf("store last seen %v before the answer", age)
@@ -246,94 +256,115 @@ func unlocked(m member) checks.Finding {
 	free := m.Status.Unlocked || m.Cluster != nil && m.holder() == ""
 	switch {
 	case m.lost() && m.Status.Failsafe:
-		return m.Fail(unlockedID, m.node, "%s has lost the store of the leader lock; the members go on by each other's consent", m.node).
-			Saw(saw).Wanted(want).Needing("mesh.leader", "mesh")
+		return unlocked.Fail(m, name, "%s has lost the store of the leader lock; the members go on by each other's consent", name).
+			Saw(saw).Wanted(want).Needing(checks.LeaderOf("mesh"))
 	case m.lost():
-		return m.Fail(unlockedID, m.node, "%s has lost the store of the leader lock", m.node).
-			Saw(saw).Wanted(want).Needing("mesh.leader", "mesh")
+		return unlocked.Fail(m, name, "%s has lost the store of the leader lock", name).
+			Saw(saw).Wanted(want).Needing(checks.LeaderOf("mesh"))
 	case free:
-		return m.Fail(unlockedID, m.node, "nobody holds the leader lock, says %s", m.node).
-			Saw(saw).Wanted(want).Needing(leaderID, subject)
+		return unlocked.Fail(m, name, "nobody holds the leader lock, says %s", name).
+			Saw(saw).Wanted(want).Needing(leader.On(subject))
 	}
-	return m.Pass(unlockedID, m.node, "%s sees the store, and who holds the lock", m.node).Saw(saw)
+	return unlocked.Pass(m, name, "%s sees the store, and who holds the lock", name).Saw(saw)
 }
 
-// version judges what a member runs, and whether another runs a newer patch.
-func (c cluster) version(m member) checks.Finding {
-	of := func(m member) int {
-		switch {
-		case m.Status != nil && m.Status.ServerVersion > 0:
-			return m.Status.ServerVersion
-		case m.sql != nil:
-			return m.sql.Version
-		}
-		return 0
+// version is that of the member's PostgreSQL, and who says so; zero when nobody does.
+func (m member) version() (int, checks.Proof) {
+	if m.Status != nil && m.Status.ServerVersion > 0 {
+		return m.Status.ServerVersion, m.Proof()
 	}
-	own := of(m)
+	return m.sql.Version, m.login
+}
+
+// judgeVersion judges what a member runs, and whether another runs a newer patch.
+func (v view) judgeVersion(m member) checks.Finding {
+	name := m.Node()
+	own, proof := m.version()
 	newest := own
-	for _, other := range c.members {
-		newest = max(newest, of(other))
+	for _, other := range v.Members {
+		runs, _ := other.version()
+		newest = max(newest, runs)
 	}
-	if own == 0 {
-		return m.Unknown(versionID, m.node, "%s does not say which PostgreSQL it runs", m.node).
-			Needing(agreementID, m.node).Needing(replicasID, m.node).Needing(leaderID, subject)
+	if own <= 0 {
+		return version.Unknown(m, name, "%s does not say which PostgreSQL it runs", name).
+			Needing(agreement.On(name), replicas.On(name), leader.On(subject))
 	}
-	f := major(c.scope, m.Observation, m.node, own)
+	f := major(v.scope, proof, name, own)
 	if f.Status == checks.Pass && newest > own {
-		return m.Warn(versionID, m.node, "%s runs PostgreSQL %s, another node %s", m.node, number(own), number(newest)).
+		return version.Warn(proof, name, "%s runs PostgreSQL %s, another node %s", name, number(own), number(newest)).
 			Saw(number(own)).Wanted(number(newest))
 	}
 	return f
 }
 
 // major judges the version of one PostgreSQL; patches do not count.
-func major(scope checks.Scope, o checks.Observation, node string, version int) checks.Finding {
-	runs := fmt.Sprintf("%s runs PostgreSQL %s", node, number(version))
+func major(scope checks.Scope, b checks.Basis, node string, runs int) checks.Finding {
+	release := scope.Vantage(node).Release
+	says := fmt.Sprintf("%s runs PostgreSQL %s", node, number(runs))
 	switch {
-	case version/10000 < wanted && !scope.Release.Before(platform.R25_6):
-		return o.Fail(versionID, node, "%s: Carbonio %s needs %d", runs, scope.Release, wanted).
-			Saw(number(version)).Wanted(fmt.Sprint(wanted)).
+	case runs/10000 < wanted && !release.Before(platform.R25_6):
+		return version.Fail(b, node, "%s: Carbonio %s needs %d", says, release, wanted).
+			Saw(number(runs)).Wanted(fmt.Sprint(wanted)).
 			Fix("pg_upgradecluster or pg_upgrade to 16, as the release notes say")
-	case version/10000 > wanted:
-		return o.Warn(versionID, node, "%s, newer than any that Carbonio is made for", runs).
-			Saw(number(version)).Wanted(fmt.Sprint(wanted))
+	case runs/10000 > wanted:
+		return version.Warn(b, node, "%s, newer than any that Carbonio is made for", says).
+			Saw(number(runs)).Wanted(fmt.Sprint(wanted))
 	}
-	return o.Pass(versionID, node, "%s", runs)
+	return version.Pass(b, node, "%s", says)
 }
 
 // number words 160004 as 16.4.
 func number(version int) string { return fmt.Sprintf("%d.%d", version/10000, version%10000) }
 
-// tolerance counts what is left. That the lock is in the mesh takes failover
-// away when the mesh goes, however many database nodes live.
-func (c cluster) tolerance(alive []string) checks.Finding {
-	var all []string
-	for _, m := range c.members {
-		all = append(all, m.node)
-	}
-	heard := len(c.those(member.silent)) < len(c.members)
-	unseen := c.those(func(m member) bool { return m.silent() && m.Silent == "" && !m.leads() })
-	_, led := c.leader()
-	var f checks.Finding
+// able says whether a member that was not seen to lead could take over, by what
+// was found of its replication.
+func (v view) able(m member, replication checks.Finding) cluster.Answer {
 	switch {
-	case !heard:
-		return c.blind(c.Unknown(toleranceID, subject, "no database node was heard"))
-	case !led:
-		return c.blind(c.Unknown(toleranceID, subject, "without one leader nobody knows what can be lost")).Needing(leaderID, subject)
-	case len(alive) > 1:
-		f = c.Pass(toleranceID, subject, "%d of %d database nodes work: %d more may be lost", len(alive), len(all), len(alive)-1)
-	case len(unseen) > 0:
-		f = c.blind(c.Unknown(toleranceID, subject, "only %s was seen to work%s", list(alive), c.unheard()))
-	default:
-		f = c.Fail(toleranceID, subject, "the loss of %s as well stops PostgreSQL", list(alive)).
-			Saw(fmt.Sprintf("%d of %d database nodes work", len(alive), len(all))).Wanted("two that work")
-		for _, m := range c.members {
-			f = f.Needing(agreementID, m.node).Needing(replicasID, m.node)
-		}
+	case replication.Status == checks.Pass, replication.Status == checks.Warn, v.vouched(m):
+		return cluster.Yes
+	case replication.Status == checks.Fail, m.silent() && m.Contact.State != "":
+		return cluster.No
 	}
-	f.Tolerance = []checks.Tolerance{
-		{Service: "PostgreSQL", Members: all, Alive: alive, Needs: 1},
-		{Service: "PostgreSQL failover", Members: all, Alive: alive, Needs: 1, Rests: []string{"mesh"}},
+	return cluster.Unseen
+}
+
+// clusters are those that others conclude from. That the lock is in the mesh takes
+// failover away when the mesh goes, however many database nodes live. Where it is
+// not known who leads, nobody knows who could take over.
+func (v view) clusters(able cluster.Count[member]) []checks.Cluster {
+	c := checks.Cluster{
+		Check: tolerance, Vantage: v.Vantage, Service: "PostgreSQL", Needs: 1,
+		Members: cluster.Nodes(v.Members), Able: cluster.Nodes(able.Yes), Unseen: cluster.Nodes(able.Unseen),
+	}
+	leading := v.leading()
+	if len(leading.Yes) != 1 || leading.ExactlyOne() != cluster.Yes && cluster.Survives(c, 1) == cluster.Yes {
+		c.Able, c.Unseen = nil, c.Members
+	}
+	failover := c
+	failover.Service, failover.Rests = "PostgreSQL failover", []string{"mesh"}
+	return []checks.Cluster{c, failover}
+}
+
+// judgeTolerance counts what is left.
+func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
+	leading := v.leading()
+	spare, _ := cluster.Spare(c)
+	switch answer := cluster.Survives(c, 1); {
+	case len(v.those(member.silent)) == len(v.Members):
+		return v.blind(tolerance.Unknown(v.proof, subject, "no database node was heard"))
+	case len(leading.Yes) != 1:
+		return v.blind(tolerance.Unknown(v.proof, subject, "without one leader nobody knows what can be lost")).Needing(leader.On(subject))
+	case answer == cluster.Yes:
+		return tolerance.Pass(v.proof, subject, "%d of %d database nodes work: %d more may be lost", len(c.Able), len(c.Members), spare)
+	case answer == cluster.Unseen && len(c.Able) == 0:
+		return v.blind(tolerance.Unknown(v.proof, subject, "%s may lead as well: nobody knows what can be lost", nodes(leading.Unseen))).Needing(leader.On(subject))
+	case answer == cluster.Unseen:
+		return v.blind(tolerance.Unknown(v.proof, subject, "only %s was seen to work%s", list(c.Able), v.unheard()))
+	}
+	f := tolerance.Fail(v.proof, subject, "the loss of %s as well stops PostgreSQL", list(c.Able)).
+		Saw(fmt.Sprintf("%d of %d database nodes work", len(c.Able), len(c.Members))).Wanted("two that work")
+	for _, m := range v.Members {
+		f = f.Needing(agreement.On(m.Node()), replicas.On(m.Node()))
 	}
 	return f
 }

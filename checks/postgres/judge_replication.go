@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 )
 
 const (
@@ -17,40 +18,51 @@ const (
 	lately = "the last 24 hours"
 )
 
-// timeline holds the leader against the newest timeline that anybody knows.
-func (c cluster) timeline() checks.Finding {
-	newest, whose := 0, ""
-	var past []failover
-	for _, m := range c.members {
+// judgeTimeline holds the leader against the newest timeline that anybody knows.
+func (v view) judgeTimeline() checks.Finding {
+	newest, whose, past := v.newest()
+	var late []string
+	for _, f := range past {
+		if age := v.at.Sub(f.at); !f.at.IsZero() && age < recent {
+			late = append(late, fmt.Sprintf("%s: timeline %d, led by %s", f.at.UTC().Format(time.RFC3339), f.timeline+1, cmp.Or(f.leader, "?")))
+		}
+	}
+	l, led := v.leader()
+	led = led && l.Status != nil
+	alone := v.leading().ExactlyOne() == cluster.Yes
+	switch {
+	case newest == 0:
+		return v.blind(timeline.Unknown(v.proof, subject, "no member says which timeline it is on"))
+	case led && l.Status.Timeline > 0 && l.Status.Timeline < newest:
+		return timeline.Fail(v.proof, subject, "%s leads on timeline %d, older than %d of %s", l.Node(), l.Status.Timeline, newest, whose).
+			Saw(v.roles()).Wanted(fmt.Sprintf("a leader on timeline %d", newest)).
+			Fix("patronictl -c /etc/patroni/config.yml history\npg_controldata /var/lib/postgresql/16/main | grep -i timeline     # on every node, before anything is thrown away")
+	case len(late) > 0:
+		return timeline.Warn(v.proof, subject, "the leader changed %s within %s", times(len(late)), lately).
+			Saw(strings.Join(late[max(0, len(late)-most):], "\n")).Wanted("no failover that nobody ordered")
+	case !led || !alone:
+		return v.storeless(v.blind(timeline.Unknown(v.proof, subject, "there is no one leader to hold against timeline %d", newest))).Needing(leader.On(subject))
+	case len(past) == 0 && !slices.ContainsFunc(v.Members, func(m member) bool { return m.Status != nil && m.HistoryUnseen == nil }):
+		return v.storeless(v.blind(timeline.Unknown(v.proof, subject, "no member tells which failovers there were")))
+	}
+	return timeline.Pass(v.proof, subject, "timeline %d is the newest, and the leader did not change within %s%s", newest, lately, v.unheard())
+}
+
+// newest is the newest timeline that anybody knows, whose it is, and the failovers
+// of the longest history.
+func (v view) newest() (newest int, whose string, past []failover) {
+	for _, m := range v.Members {
 		if h := failovers(m.History); len(h) > len(past) {
 			past = h
 		}
 		if m.Status != nil && m.Status.Timeline > newest {
-			newest, whose = m.Status.Timeline, m.node
+			newest, whose = m.Status.Timeline, m.Node()
 		}
 	}
 	if n := len(past); n > 0 && past[n-1].timeline+1 > newest {
 		newest, whose = past[n-1].timeline+1, "the history"
 	}
-	var late []string
-	for _, f := range past {
-		if age := c.At.Sub(f.at); !f.at.IsZero() && age < recent {
-			late = append(late, fmt.Sprintf("%s: timeline %d, led by %s", f.at.UTC().Format(time.RFC3339), f.timeline+1, cmp.Or(f.leader, "?")))
-		}
-	}
-	l, led := c.leader()
-	switch {
-	case newest == 0:
-		return c.blind(c.Unknown(timelineID, subject, "no member says which timeline it is on"))
-	case led && l.Status != nil && l.Status.Timeline > 0 && l.Status.Timeline < newest:
-		return c.Fail(timelineID, subject, "%s leads on timeline %d, older than %d of %s", l.node, l.Status.Timeline, newest, whose).
-			Saw(c.roles()).Wanted(fmt.Sprintf("a leader on timeline %d", newest)).
-			Fix("patronictl -c /etc/patroni/config.yml history\npg_controldata /var/lib/postgresql/16/main | grep -i timeline     # on every node, before anything is thrown away")
-	case len(late) > 0:
-		return c.Warn(timelineID, subject, "the leader changed %s within %s", times(len(late)), lately).
-			Saw(strings.Join(late[max(0, len(late)-most):], "\n")).Wanted("no failover that nobody ordered")
-	}
-	return c.Pass(timelineID, subject, "timeline %d is the newest, and the leader did not change within %s%s", newest, lately, c.unheard())
+	return newest, whose, past
 }
 
 func times(n int) string {
@@ -88,86 +100,63 @@ func failovers(history [][]any) []failover {
 	return out
 }
 
-// replica judges a member that does not lead.
-func (c cluster) replica(m member) checks.Finding {
+// judgeReplica judges a member that does not lead.
+func (v view) judgeReplica(m member) checks.Finding {
+	name := m.Node()
 	if m.silent() {
-		return m.Unknown(replicasID, m.node, "%s does not say how far it is", m.node) // its silence: Needs of the catalogue
+		return replicas.Unknown(m, name, "%s does not say how far it is", name) // its silence: Needs of the catalogue
 	}
-	l, led := c.leader()
-	s, streams := m.last(), c.streams(m)
+	l, led := v.leader()
+	s, streams := m.last(), v.streams(m)
 	switch {
 	case s.State != running && s.State != streaming:
-		return m.Fail(replicasID, m.node, "PostgreSQL of %s is not running: %s", m.node, s.State).
+		return replicas.Fail(m, name, "PostgreSQL of %s is not running: %s", name, s.State).
 			Saw(s.State).Wanted(running)
 	case !led || l.Status == nil:
-		return c.blind(m.Unknown(replicasID, m.node, "there is no one leader to hold %s against", m.node)).Needing(leaderID, subject)
+		return v.blind(replicas.Unknown(m, name, "there is no one leader to hold %s against", name)).Needing(leader.On(subject))
 	case s.Timeline > 0 && s.Timeline < l.Status.Timeline:
-		return m.Fail(replicasID, m.node, "%s is on timeline %d, its leader on %d", m.node, s.Timeline, l.Status.Timeline).
-			Saw(c.position(m, l)).Wanted(fmt.Sprintf("timeline %d", l.Status.Timeline))
+		return replicas.Fail(m, name, "%s is on timeline %d, its leader on %d", name, s.Timeline, l.Status.Timeline).
+			Saw(position(m, l)).Wanted(fmt.Sprintf("timeline %d", l.Status.Timeline))
 	case streams == "":
-		return m.Fail(replicasID, m.node, "%s does not stream from %s", m.node, l.node).
-			Saw(c.position(m, l)).Wanted(streaming)
+		return replicas.Fail(m, name, "%s does not stream from %s", name, l.Node()).
+			Saw(position(m, l)).Wanted(streaming)
 	case streams != streaming:
-		return m.Warn(replicasID, m.node, "%s is catching up with %s: %s", m.node, l.node, streams).
-			Saw(c.position(m, l)).Wanted(streaming)
+		return replicas.Warn(m, name, "%s is catching up with %s: %s", name, l.Node(), streams).
+			Saw(position(m, l)).Wanted(streaming)
 	}
-	return c.lag(m, l)
+	return judgeLag(m, l)
 }
 
-// streaming is the state of a replica that keeps its connection to the leader.
-const streaming = "streaming"
-
-// streams is the state of the member's replication, in the words of whoever it
-// replicates from; empty when nobody knows it.
-func (c cluster) streams(m member) string {
-	state := ""
-	for _, other := range c.members {
-		if other.Status == nil {
-			continue
-		}
-		for _, s := range other.last().Replication {
-			if same(s.Name, application(m.name)) && state != streaming {
-				state = s.State
-			}
-		}
-	}
-	return state
-}
-
-// application is the name of a replica as PostgreSQL shows it: cut to the length
-// of its identifiers.
-func application(name string) string { return name[:min(len(name), 63)] }
-
-// lag holds what the replica has applied against what the leader had written:
+// judgeLag holds what the replica has applied against what the leader had written:
 // where it was asked twice, against a moment before, so load alone fails nobody.
-func (c cluster) lag(m, l member) checks.Finding {
-	s := m.last()
+func judgeLag(m, l member) checks.Finding {
+	name, s := m.Node(), m.last()
 	behind := max(0, l.Status.XLog.Location-s.XLog.Replayed)
 	stuck := m.Later != nil && m.Later.XLog.Replayed == m.Status.XLog.Replayed
 	want := "at most 1 MiB behind"
 	switch {
 	case l.Status.XLog.Location == 0:
-		return m.Unknown(replicasID, m.node, "%s does not say how far it has written", l.node)
+		return replicas.Unknown(m, name, "%s does not say how far it has written", l.Node())
 	case s.XLog.Paused:
-		return m.Warn(replicasID, m.node, "%s receives, and its replay is paused", m.node).
-			Saw(c.position(m, l)).Wanted("replay that goes on").
-			Fix("psql -c 'SELECT pg_wal_replay_resume()'     # on " + m.node)
+		return replicas.Warn(m, name, "%s receives, and its replay is paused", name).
+			Saw(position(m, l)).Wanted("replay that goes on").
+			Fix("psql -c 'SELECT pg_wal_replay_resume()'     # on " + name)
 	case behind > maxLag && stuck:
-		return m.Fail(replicasID, m.node, "%s is %s behind, and stands still", m.node, size(behind)).
-			Saw(c.position(m, l)).Wanted(want).
-			Fix("journalctl -u patroni -n 50; ps -o stat,etime,cmd -C postgres     # on " + m.node + ": what holds the startup process?")
+		return replicas.Fail(m, name, "%s is %s behind, and stands still", name, size(behind)).
+			Saw(position(m, l)).Wanted(want).
+			Fix("journalctl -u patroni -n 50; ps -o stat,etime,cmd -C postgres     # on " + name + ": what holds the startup process?")
 	case behind > maxLag:
-		return m.Warn(replicasID, m.node, "%s is %s behind", m.node, size(behind)).
-			Saw(c.position(m, l)).Wanted(want)
+		return replicas.Warn(m, name, "%s is %s behind", name, size(behind)).
+			Saw(position(m, l)).Wanted(want)
 	}
-	return m.Pass(replicasID, m.node, "%s streams, %s behind %s", m.node, size(behind), l.node).Saw(c.position(m, l))
+	return replicas.Pass(checks.Together(m, l), name, "%s streams, %s behind %s", name, size(behind), l.Node()).Saw(position(m, l))
 }
 
 // position shows where a replica is, and where its leader.
-func (c cluster) position(m, l member) string {
+func position(m, l member) string {
 	s := m.last()
 	saw := fmt.Sprintf("%s: timeline %d, received %d, replayed %d\n%s: timeline %d, written %d",
-		m.node, s.Timeline, s.XLog.Received, s.XLog.Replayed, l.node, l.Status.Timeline, l.Status.XLog.Location)
+		m.Node(), s.Timeline, s.XLog.Received, s.XLog.Replayed, l.Node(), l.Status.Timeline, l.Status.XLog.Location)
 	if e, ok := l.entry(m.Target); ok && e.Lag == unknownLag {
 		saw += "\nlag in the cluster's own list: unknown"
 	}

@@ -1,7 +1,8 @@
 package postgres
 
 import (
-	"net/netip"
+	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,41 +15,41 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
 // scopeOf is a platform of two database nodes, seen from one of its nodes.
 func scopeOf(self string, inventory bool) checks.Scope {
-	s := checks.Scope{
-		Release:  platform.R26_6,
-		Vantages: []checks.Vantage{{Node: self, Phase: checks.Health}},
-		Topology: platform.Topology{Nodes: []platform.Node{
-			{Name: "svc1.example.com", Components: []platform.Component{platform.Database, platform.Directory}, Address: netip.MustParseAddr("10.0.0.1")},
-			{Name: "svc2.example.com", Components: []platform.Component{platform.Database, platform.Directory}, Address: netip.MustParseAddr("10.0.0.2")},
-			{Name: "mbox1.example.com", Components: []platform.Component{platform.DBConnector, platform.Mailstore}},
-			{Name: "mta1.example.com", Components: []platform.Component{platform.MTA}},
-		}},
-	}
+	s := checkstest.Scope(
+		checkstest.Node("svc1.example.com", "10.0.0.1", platform.Database, platform.Directory),
+		checkstest.Node("svc2.example.com", "10.0.0.2", platform.Database, platform.Directory),
+		checkstest.Node("mbox1.example.com", "", platform.DBConnector, platform.Mailstore),
+		checkstest.Node("mta1.example.com", "", platform.MTA),
+	)
+	s.Vantages[0].Node = self
 	if inventory {
 		s.Topology.Inventory = &platform.Inventory{}
 	}
 	return s
 }
 
-func names(targets []checks.Target) []string {
-	var out []string
-	for _, t := range targets {
-		out = append(out, t.Kind+" "+t.Name+" "+t.Address)
-	}
-	return out
+// seenOf is a record of one look.
+func seenOf(t *testing.T, vantage, kind, node string, data any) checks.Record {
+	t.Helper()
+	raw, err := json.Marshal(data)
+	require.NoError(t, err)
+	return checks.NewRecord([]checks.Observation{{
+		Subject: Module.Name, Kind: kind, Vantage: vantage, Data: raw,
+		Target: checks.Target[json.RawMessage]{Name: node, Node: node},
+	}})
 }
 
 func TestTargets(t *testing.T) {
 	members := []string{"member svc1.example.com 10.0.0.1:8008", "member svc2.example.com 10.0.0.2:8008"}
 	withSecret := checks.Host{Secret: func(platform.SecretRef) (string, error) { return "", nil }}
-	login := scopeOf("svc1.example.com", true)
-	login.Logins.Postgres = platform.Login{User: "carbonio_adm", Password: platform.SecretRef{File: "/root/pg"}}
+	withLogin := scopeOf("svc1.example.com", true)
+	login.Set(withLogin.Settings, platform.Login{User: "carbonio_adm", Password: platform.SecretRef{File: "/root/pg"}})
 	one := scopeOf("svc1.example.com", true)
 	one.Topology.Nodes = one.Topology.Nodes[:1]
 	for name, c := range map[string]struct {
@@ -61,56 +62,92 @@ func TestTargets(t *testing.T) {
 		"neither":                 {scopeOf("mta1.example.com", true), checks.Host{}, append(members, "haproxy mta1.example.com ")},
 		"no inventory":            {scopeOf("mbox1.example.com", false), checks.Host{}, members},
 		"one database node":       {one, checks.Host{}, nil},
-		"a login, and no secrets": {login, checks.Host{}, append(members, "service svc1.example.com ")},
-		"a login": {login, withSecret, []string{
-			members[0], "sql svc1.example.com 10.0.0.1:5432", members[1], "sql svc2.example.com 10.0.0.2:5432", "service svc1.example.com ",
-		}},
+		"a login, and no secrets": {withLogin, checks.Host{}, append(members, "service svc1.example.com ")},
+		"a login": {withLogin, withSecret, append(members,
+			"sql svc1.example.com 10.0.0.1:5432", "sql svc2.example.com 10.0.0.2:5432", "service svc1.example.com ")},
 	} {
-		targets, err := Module{}.Targets(c.scope, c.host)
-		require.NoError(t, err)
-		require.Equal(t, c.want, names(targets), name)
+		var got []string
+		for _, look := range Module.Looks() {
+			plan, err := look.Plan(c.scope, c.host)
+			require.NoError(t, err)
+			for _, p := range plan {
+				got = append(got, p.Kind+" "+p.Target.Name+" "+p.Target.Address)
+				require.NotContains(t, string(p.Target.Ask), `"password":""`)
+			}
+		}
+		require.Equal(t, c.want, got, name)
 	}
 	require.Equal(t, []int{389, 7000}, balanced(scopeOf("mta1.example.com", true), platform.Node{Components: []platform.Component{platform.MTA}}))
+}
+
+func TestLoginSetting(t *testing.T) {
+	require.Empty(t, login.In(scopeOf("svc1.example.com", true)))
+	for text, wrong := range map[string]string{
+		`{"user": "carbonio_adm", "password": {"file": "/root/pg"}}`: "",
+		`{}`:                            "",
+		`{"user": "carbonio_adm"}`:      "logins.postgres: want one of env",
+		`{"password": {"env": "PG"}}`:   "logins.postgres: user is missing",
+		`{"user": "x", "pass": "word"}`: "unknown field",
+	} {
+		_, err := login.Decode(checkstest.Strict([]byte(text)))
+		if wrong == "" {
+			require.NoError(t, err, text)
+			continue
+		}
+		require.ErrorContains(t, err, wrong, text)
+	}
 }
 
 func TestOneDatabaseNode(t *testing.T) {
 	scope := scopeOf("svc1.example.com", true)
 	scope.Topology.Nodes = scope.Topology.Nodes[:1]
-	said := map[string]checks.Status{}
-	for _, f := range (Module{}).Judge(scope, nil) {
+	findings, clusters := judge(scope, checks.NewRecord(nil))
+	require.Empty(t, clusters)
+	said := map[*checks.Check]checks.Status{}
+	for _, f := range findings {
 		said[f.Check] = f.Status
 	}
-	for _, c := range (Module{}).Checks() {
-		if c.ID != versionID {
-			require.Equal(t, checks.Skip, said[c.ID], c.ID)
+	for _, c := range catalogue {
+		if c != version && c != databases { // these are for who logs in
+			require.Equal(t, checks.Skip, said[c], c.ID)
 		}
 	}
+	findings, _ = judge(scope, seenOf(t, "svc1.example.com", "sql", "svc1.example.com", server{Version: 160004}))
+	i := slices.IndexFunc(findings, func(f checks.Finding) bool { return f.Check == version })
+	require.Equal(t, checks.Pass, findings[i].Status)
 }
 
-func TestTolerance(t *testing.T) {
-	for file, alive := range map[string][]string{
-		"well-patroni-4":           {"svc1.example.com", "svc2.example.com"},
-		"replica-not-streaming":    {"svc1.example.com"},
-		"two-vantages-one-cut-off": {"svc1.example.com", "svc2.example.com"}, // the leader streams to the one that is silent
-		"no-leader":                nil,
+func TestClusters(t *testing.T) {
+	two := []string{"svc1.example.com", "svc2.example.com"}
+	three := append(two, "svc3.example.com")
+	for name, c := range map[string]struct{ members, able, unseen []string }{
+		"well-patroni-4":           {two, two, nil},
+		"replica-not-streaming":    {two, two[:1], nil},
+		"two-vantages-one-cut-off": {two, two, nil}, // the leader streams to the one that is silent
+		"real-replica-killed":      {three, two, nil},
+		"no-leader":                {two, nil, two},
+		"nobody-answers":           {two, nil, two},
+		"two-leaders":              {two, nil, two},
+		"leader-silent":            {two, nil, two},
+		"old-leader-hangs":         {three, nil, three},
+		"replica-gone-of-two":      {two, two[:1], nil},
 	} {
-		scope, seen := checkstest.Read(t, "testdata/"+file+".jsonl")
-		found := 0
-		for _, f := range (Module{}).Judge(scope, seen) {
-			if f.Check != toleranceID {
-				continue
+		read := checkstest.ReadCase(t, Module, name)
+		_, clusters := judge(read.Scope, checks.NewRecord(read.Seen))
+		require.Len(t, clusters, 2*len(read.Scope.Vantages), name)
+		for i, got := range clusters {
+			want := checks.Cluster{
+				Check: tolerance, Vantage: read.Scope.Vantages[i/2].Node, Service: "PostgreSQL",
+				Members: c.members, Able: c.able, Unseen: c.unseen, Needs: 1,
 			}
-			found++
-			if alive == nil {
-				require.Empty(t, f.Tolerance, file)
-				continue
+			if i%2 == 1 {
+				want.Service, want.Rests = "PostgreSQL failover", []string{"mesh"}
 			}
-			all := []string{"svc1.example.com", "svc2.example.com"}
-			require.Equal(t, []checks.Tolerance{
-				{Service: "PostgreSQL", Members: all, Alive: alive, Needs: 1},
-				{Service: "PostgreSQL failover", Members: all, Alive: alive, Needs: 1, Rests: []string{"mesh"}},
-			}, f.Tolerance, file)
+			require.Equal(t, want.Members, got.Members, name)
+			require.ElementsMatch(t, want.Able, got.Able, name)
+			require.ElementsMatch(t, want.Unseen, got.Unseen, name)
+			got.Able, got.Unseen, want.Able, want.Unseen = nil, nil, nil, nil
+			require.Equal(t, want, got, name)
 		}
-		require.Equal(t, len(scope.Vantages), found, file)
 	}
 }

@@ -1,0 +1,136 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"carbonio-check/checks"
+)
+
+// A unit is what systemd says of one; Load is "not-found" where there is none.
+type unit struct {
+	Name   string `json:"name"`
+	Load   string `json:"load"`
+	File   string `json:"file,omitempty"` // "enabled", "disabled", "masked", …
+	Active string `json:"active"`
+	Sub    string `json:"sub"` // "running", "exited", "dead", …
+}
+
+const unitPatroni = "patroni.service"
+
+// observeUnits asks for Patroni and for all that would start PostgreSQL beside
+// it: the unit of Ubuntu, which starts instances, those, and the unit of RHEL.
+func observeUnits(ctx context.Context, host checks.Host, _ target) ([]unit, error) {
+	out, err := host.Run(ctx, "systemctl", "show", "--property=Id,LoadState,UnitFileState,ActiveState,SubState",
+		unitPatroni, "postgresql.service", "postgresql-16.service", "postgresql@*.service")
+	units := parseUnits(out)
+	if err == nil && len(units) == 0 {
+		err = errors.New("systemctl show says nothing")
+	}
+	return units, err
+}
+
+// parseUnits reads blocks of NAME=value, with an empty line between them.
+func parseUnits(show string) []unit {
+	var out []unit
+	for block := range strings.SplitSeq(show, "\n\n") {
+		of := map[string]string{}
+		for line := range strings.Lines(block) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			of[key] = value
+		}
+		if of["Id"] != "" {
+			out = append(out, unit{of["Id"], of["LoadState"], of["UnitFileState"], of["ActiveState"], of["SubState"]})
+		}
+	}
+	return out
+}
+
+// A balancer is HAProxy of this node: who listens on its ports, and what its
+// statistics say of the servers behind it.
+type balancer struct {
+	Ports    map[int]string `json:"ports"` // the process that holds each; empty: not ours to see
+	Backends []backend      `json:"backends,omitempty"`
+	Unread   string         `json:"unread,omitempty"` // why there are no statistics
+}
+
+// A backend is a server that HAProxy sends connections to.
+type backend struct {
+	Proxy   string `json:"proxy"` // "region_one", "ldap_service_back"
+	Name    string `json:"name"`
+	Address string `json:"address,omitempty"`
+	Status  string `json:"status"` // "UP", "DOWN", "UP 1/2", "no check", "MAINT"
+	Check   string `json:"check,omitempty"`
+}
+
+var localhost = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
+
+func observeHAProxy(ctx context.Context, host checks.Host, _ target) (balancer, error) {
+	sockets, err := host.Machine.Listeners(ctx)
+	if err != nil {
+		return balancer{}, err
+	}
+	b := balancer{Ports: map[int]string{}}
+	for _, s := range sockets {
+		ours := s.Protocol == "tcp" && slices.Contains([]int{portPostgres, portDirectory, portStats}, s.Port)
+		// Carbonio connects to localhost; another address may be another's.
+		local := s.Address.IsUnspecified() || slices.Contains(localhost, s.Address.Unmap())
+		if _, known := b.Ports[s.Port]; ours && local && !known {
+			b.Ports[s.Port] = s.Process
+		}
+	}
+	if _, listens := b.Ports[portStats]; !listens {
+		return b, nil
+	}
+	ctx, cancel := checks.Share(ctx, 0.9)
+	defer cancel()
+	c := newClient(host.Network, at("127.0.0.1", portStats))
+	defer c.Close()
+	a, err := c.get(ctx, "/;csv")
+	if err == nil {
+		b.Backends, err = parseStats(a.Body)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return b, ctx.Err()
+	}
+	if err != nil {
+		b.Unread = err.Error()
+	}
+	return b, nil
+}
+
+// parseStats reads the servers from HAProxy's statistics: a header that names
+// the columns, and a line for each front, each back and each server.
+func parseStats(text []byte) ([]backend, error) {
+	r := csv.NewReader(bytes.NewReader(bytes.TrimLeft(text, "# ")))
+	r.FieldsPerRecord, r.LazyQuotes = -1, true
+	rows, err := r.ReadAll()
+	columns := map[string]int{}
+	if len(rows) > 0 {
+		for i, name := range rows[0] {
+			columns[name] = i + 1
+		}
+	}
+	if err != nil || columns["pxname"]*columns["svname"]*columns["status"] == 0 {
+		return nil, errors.New("not the statistics of HAProxy")
+	}
+	out := []backend{}
+	for _, row := range rows[1:] {
+		value := func(name string) string {
+			if i := columns[name]; i > 0 && i <= len(row) {
+				return row[i-1]
+			}
+			return ""
+		}
+		b := backend{value("pxname"), value("svname"), value("addr"), value("status"), value("check_status")}
+		if b.Name != "FRONTEND" && b.Name != "BACKEND" {
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,318 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carbonio-check/checks"
+)
+
+const (
+	maxBody = 1 << 20 // of an answer; Patroni's and HAProxy's are a few kilobytes
+	// maxFailovers of a history are kept: Patroni keeps 1000 by itself.
+	maxFailovers = 20
+	// settle is what a replica that seems to be behind gets before it is asked
+	// again: standing still and hurrying look the same at once.
+	settle = time.Second
+	// maxLag is Patroni's maximum_lag_on_failover (patroni.config.yaml).
+	maxLag = 1 << 20
+)
+
+// An answer is all that Patroni of one node said.
+type answer struct {
+	// Contact is how the attempt ended where no status came back. Patroni takes
+	// its status from PostgreSQL: when that hangs, the rest may still come.
+	Contact checks.Contact `json:"contact,omitzero"`
+
+	Status  *status   `json:"status,omitempty"`  // of itself: GET /patroni
+	Later   *status   `json:"later,omitempty"`   // asked again, where it seemed behind
+	Cluster *topology `json:"cluster,omitempty"` // of all members: GET /cluster
+	History [][]any   `json:"history,omitempty"` // [timeline, LSN, reason, time, new leader], oldest first: GET /history
+	// Date is the time by the member's own clock, when it gave its status.
+	Date time.Time `json:"date,omitzero"`
+
+	// ClusterUnseen and HistoryUnseen are why a member that gave its status did
+	// not give the rest.
+	ClusterUnseen *checks.Unseen `json:"cluster_unseen,omitempty"`
+	HistoryUnseen *checks.Unseen `json:"history_unseen,omitempty"`
+}
+
+// A status is a member's word on itself. Patroni 2 and 3 call the leader
+// "master", 4 "primary".
+type status struct {
+	State         string   `json:"state"`
+	Role          string   `json:"role"`
+	ServerVersion int      `json:"server_version,omitempty"` // 160004
+	Timeline      int      `json:"timeline,omitempty"`
+	XLog          xlog     `json:"xlog"`
+	Replication   []sender `json:"replication,omitempty"`
+	Unlocked      bool     `json:"cluster_unlocked,omitempty"`
+	Failsafe      bool     `json:"failsafe_mode_is_active,omitempty"`
+	Pause         bool     `json:"pause,omitempty"`
+	DCSLastSeen   int64    `json:"dcs_last_seen,omitempty"` // seconds since 1970
+	System        string   `json:"database_system_identifier,omitempty"`
+	Patroni       struct {
+		Version string `json:"version"`
+		Scope   string `json:"scope"`
+		Name    string `json:"name,omitempty"` // not in every version
+	} `json:"patroni"`
+}
+
+// running is the state of a PostgreSQL that takes connections.
+const running = "running"
+
+// leads says whether the member leads, by its own word.
+func (s status) leads() bool {
+	return s.State == running && slices.Contains([]string{"primary", "master", "standby_leader"}, s.Role)
+}
+
+// streamsTo says whether a replica of that name gets what the member writes.
+func (s status) streamsTo(name string) bool {
+	return slices.ContainsFunc(s.Replication, func(r sender) bool { return same(r.Name, application(name)) })
+}
+
+// xlog holds positions in bytes: one for a leader, two for a replica.
+type xlog struct {
+	Location int64 `json:"location,omitempty"`
+	Received int64 `json:"received_location,omitempty"`
+	Replayed int64 `json:"replayed_location,omitempty"`
+	Paused   bool  `json:"paused,omitempty"`
+}
+
+// A sender is a replica that a server streams to, by its Patroni name: behind
+// HAProxy or on loopback its address says nothing.
+type sender struct {
+	Name  string `json:"application_name"`
+	State string `json:"state"`
+}
+
+// A topology is what a member reads of the cluster in the store.
+type topology struct {
+	Members []entry `json:"members"`
+	Pause   bool    `json:"pause,omitempty"`
+}
+
+// An entry is a member of a topology. Its api_url is left out: Carbonio has every
+// member advertise loopback there, and nothing must follow it.
+type entry struct {
+	Name  string `json:"name"`
+	Role  string `json:"role"` // "leader", "replica", "sync_standby", "standby_leader", …
+	State string `json:"state"`
+	Host  string `json:"host,omitempty"`
+	Lag   lag    `json:"lag,omitempty"`
+}
+
+func (e entry) leads() bool { return e.Role == "leader" || e.Role == "standby_leader" }
+
+// A lag is a number of bytes, as of the last round of the members.
+type lag int64
+
+// unknownLag is the lag of a member that is not running: the word "unknown".
+const unknownLag lag = -1
+
+// UnmarshalJSON takes anything: what is not a number of bytes is unknown.
+func (l *lag) UnmarshalJSON(b []byte) error {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if *l = lag(n); err != nil || n < 0 {
+		*l = unknownLag
+	}
+	return nil
+}
+
+// observeMember asks Patroni of one node for everything at once: its server
+// closes each connection anyway, and a store that hangs must not hide what the
+// member says of itself.
+func observeMember(ctx context.Context, host checks.Host, t target) (answer, error) {
+	if t.Address == "" {
+		return answer{}, checks.ErrNoAddress
+	}
+	ctx, cancel := checks.Share(ctx, 0.9)
+	defer cancel()
+	c := newClient(host.Network, t.Address)
+	defer c.Close()
+	var a answer
+	var all sync.WaitGroup
+	var err, clusterErr, historyErr error
+	all.Go(func() {
+		if a.Status, a.Date, err = c.status(ctx); err != nil {
+			a.Contact, err = c.ended(ctx, err)
+		}
+	})
+	all.Go(func() {
+		if a.Cluster, _, clusterErr = fetch[*topology](ctx, c, "/cluster"); clusterErr == nil && a.Cluster == nil {
+			clusterErr = checks.ErrNotJSON
+		}
+	})
+	all.Go(func() { a.History, _, historyErr = fetch[[][]any](ctx, c, "/history") })
+	all.Wait()
+	a.History = a.History[max(0, len(a.History)-maxFailovers):]
+	if a.Status == nil {
+		return a, err
+	}
+	a.ClusterUnseen, a.HistoryUnseen = reason(clusterErr), reason(historyErr)
+	if a.behind(t) {
+		a.Later = c.again(ctx)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return a, ctx.Err()
+	}
+	return a, nil
+}
+
+func reason(err error) *checks.Unseen {
+	if err == nil {
+		return nil
+	}
+	why := checks.Why(err)
+	return &why
+}
+
+// behind says whether a replica looks as if it did not keep up, by its own word
+// or by what the cluster knows of it; or whether a leader does not stream to a
+// replica that runs, as for the seconds in which it joins.
+func (a answer) behind(t target) bool {
+	s := a.Status
+	switch {
+	case s.State != running:
+		return false
+	case s.leads():
+		return a.Cluster != nil && slices.ContainsFunc(a.Cluster.Members, func(e entry) bool {
+			return !e.leads() && (e.State == running || e.State == streaming) && !s.streamsTo(e.Name)
+		})
+	case s.XLog.Received-s.XLog.Replayed > maxLag:
+		return true
+	}
+	e, ok := a.entry(t)
+	return ok && e.Lag > maxLag
+}
+
+// entry finds the node in a topology: by its name, which the playbooks take from
+// the inventory, or by its address.
+func (a answer) entry(t target) (entry, bool) {
+	if a.Cluster == nil {
+		return entry{}, false
+	}
+	host, _, _ := net.SplitHostPort(t.Address) // without one there is none to compare
+	for _, is := range []func(entry) bool{
+		func(e entry) bool { return same(e.Name, t.Node) },
+		func(e entry) bool { return host != "" && e.Host == host },
+	} {
+		if i := slices.IndexFunc(a.Cluster.Members, is); i >= 0 {
+			return a.Cluster.Members[i], true
+		}
+	}
+	return entry{}, false
+}
+
+// called is what Patroni calls the node.
+func (a answer) called(t target) string {
+	if a.Status != nil && a.Status.Patroni.Name != "" {
+		return a.Status.Patroni.Name
+	}
+	e, _ := a.entry(t)
+	return cmp.Or(e.Name, t.Node)
+}
+
+// A client asks an HTTP server, and knows whether it took a connection.
+type client struct {
+	*checks.Client
+	*dialer
+	base string
+}
+
+// A dialer notes whether a connection was accepted. Only that tells who is away
+// from who hangs: of a time-out HTTP says nothing more.
+type dialer struct {
+	checks.Network
+	accepted atomic.Bool
+}
+
+// Dial connects.
+func (d *dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.Network.Dial(ctx, network, address)
+	if err == nil {
+		d.accepted.Store(true)
+	}
+	return conn, err
+}
+
+func newClient(network checks.Network, address string) client {
+	d := &dialer{Network: network}
+	return client{checks.NewClient(d, maxBody, 0), d, "http://" + address}
+}
+
+// ended is how an exchange that failed ended. Where something was sent back that
+// is of no use, that is no contact, and the error stays.
+func (c client) ended(ctx context.Context, failed error) (checks.Contact, error) {
+	how := checks.Dialled
+	if c.accepted.Load() {
+		how = checks.Spoken
+	}
+	contact, err := how(ctx, failed)
+	if contact.State == checks.Broken {
+		return checks.Contact{}, failed
+	}
+	return contact, err
+}
+
+// get asks for the body of an answer with status 200.
+func (c client) get(ctx context.Context, path string) (checks.Answer, error) {
+	a, err := c.Get(ctx, c.base+path, nil)
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("HTTP status %d", a.Status)
+	}
+	return a, err
+}
+
+// fetch asks for JSON. An error names the path alone: the address is that of the
+// target.
+func fetch[T any](ctx context.Context, c client, path string) (T, http.Header, error) {
+	var v T
+	a, err := c.get(ctx, path)
+	if err == nil {
+		err = a.JSON(&v)
+	}
+	if err != nil {
+		return *new(T), nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return v, a.Header, nil
+}
+
+// status asks a member for its own status, and takes its clock from the header.
+func (c client) status(ctx context.Context) (*status, time.Time, error) {
+	s, header, err := fetch[*status](ctx, c, "/patroni")
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if s == nil || s.State == "" || s.Role == "" {
+		return nil, time.Time{}, errors.New("/patroni: not an answer of Patroni")
+	}
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		date = time.Time{} // then nobody can say how old dcs_last_seen is
+	}
+	return s, date, nil
+}
+
+// again asks a member for its status once more; nil when there is no time.
+func (c client) again(ctx context.Context) *status {
+	select {
+	case <-time.After(settle):
+	case <-ctx.Done():
+		return nil
+	}
+	later, _, err := c.status(ctx)
+	if err != nil {
+		return nil // it was seen once, and says so
+	}
+	return later
+}

@@ -1,0 +1,19 @@
+package postgres
+
+import (
+	"carbonio-check/checks"
+	"carbonio-check/platform"
+)
+
+var login = &checks.Setting[platform.Login]{
+	Key:     "logins.postgres",
+	Doc:     "The user to log in to PostgreSQL as, and where the password is: a file or an environment variable. What only PostgreSQL itself tells, such as the owners of the databases, is looked at with it.",
+	Sources: []platform.Source{platform.Troubleshooting.On("databases")},
+	Sample:  "{user: carbonio_adm, password: {file: /root/carbonio-inventory_postgrespassword}}",
+	Check: func(l platform.Login) error {
+		if l == (platform.Login{}) {
+			return nil
+		}
+		return l.Check()
+	},
+}
