@@ -18,49 +18,52 @@ import (
 
 // sources are the files of apt or dnf that concern Carbonio and PostgreSQL.
 type sources struct {
-	UID     int      `json:"uid"` // the user who looked
-	Files   []source `json:"files,omitempty"`
-	Ignored []string `json:"ignored,omitempty"` // called after Carbonio, but not read by the package manager
-	Keys    []key    `json:"keys,omitempty"`
+	UID   int      `json:"uid"` // the user who looked
+	Files []source `json:"files,omitempty"`
+	// Unlisted is why there may be more of them.
+	Unlisted checks.Unseen `json:"unlisted,omitzero"`
+	Ignored  []string      `json:"ignored,omitempty"` // called after Carbonio, but not read by the package manager
+	Keys     []keyFile     `json:"keys,omitempty"`
 	// Module is the text of dnf's state of the postgresql module; empty without one.
 	Module string `json:"module,omitempty"`
 }
 
 // A source is one file. Passwords in it are left out.
 type source struct {
-	Path    string `json:"path"`
-	Text    string `json:"text,omitempty"`
-	Problem string `json:"problem,omitempty"` // why it was not read
-	Denied  bool   `json:"denied,omitempty"`  // not to this user
+	Path   string        `json:"path"`
+	Text   string        `json:"text,omitempty"`
+	Unseen checks.Unseen `json:"unseen,omitzero"` // why it was not read
 }
 
-// A key is a file that an entry names as its key, or one of apt's own keyring.
-type key struct {
+// A keyFile is a file that an entry names as its key, or one of apt's own keyring.
+type keyFile struct {
 	Path    string      `json:"path"`
 	Missing bool        `json:"missing,omitempty"`
 	Mode    fs.FileMode `json:"mode,omitempty"`
 	// Closed is the directory on the way that others than its owner may not enter.
-	Closed  string `json:"closed,omitempty"`
-	Size    int64  `json:"size"`
-	Head    []byte `json:"head,omitempty"`    // the first bytes
-	Zextras bool   `json:"zextras,omitempty"` // the ID of Zextras' key stands in it
-	Problem string `json:"problem,omitempty"` // why it was not read
+	Closed  string        `json:"closed,omitempty"`
+	Size    int64         `json:"size"`
+	Head    []byte        `json:"head,omitempty"`    // the first bytes
+	Zextras bool          `json:"zextras,omitempty"` // the ID of Zextras' key stands in it
+	Unseen  checks.Unseen `json:"unseen,omitzero"`   // why it was not read
 }
 
 const (
-	aptFile    = "/etc/apt/sources.list"
-	aptDir     = "/etc/apt/sources.list.d"
-	trustedDir = "/etc/apt/trusted.gpg.d"
-	dnfDir     = "/etc/yum.repos.d"
-	moduleFile = "/etc/dnf/modules.d/postgresql.module"
+	aptFile     = "/etc/apt/sources.list"
+	aptDir      = "/etc/apt/sources.list.d"
+	trustedDir  = "/etc/apt/trusted.gpg.d"
+	trustedFile = "/etc/apt/trusted.gpg"
+	dnfDir      = "/etc/yum.repos.d"
+	moduleFile  = "/etc/dnf/modules.d/postgresql.module"
 
 	maxFiles = 200 // of a directory; a real one holds a dozen
-	maxKeys  = 50
+	maxKeys  = 100
 	headSize = 40 // bytes of a key that tell its form
 )
 
-// Observe reads the configuration of whichever package manager there is.
-func (Module) Observe(_ context.Context, host checks.Host, _ checks.Target) (any, error) {
+// observe reads the configuration of whichever package manager there is. What
+// could not be listed is a fact beside what was read.
+func observe(_ context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (sources, error) {
 	s := sources{UID: host.Machine.UID()}
 	paths := []string{aptFile}
 	var errs []error
@@ -77,13 +80,18 @@ func (Module) Observe(_ context.Context, host checks.Host, _ checks.Target) (any
 			s.Ignored = append(s.Ignored, p)
 		}
 	}
-	s.Keys = keys(host, s.Files)
-	module, err := host.ReadFile(moduleFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	s.Keys = readKeys(host, s.Files)
+	var err error
+	if s.Module, err = host.ReadFile(moduleFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
-	s.Module = module
-	return s, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		if len(s.Files) == 0 {
+			return sources{}, err
+		}
+		s.Unlisted = checks.Why(err)
+	}
+	return s, nil
 }
 
 // list names the files of a directory in order; none when it is not there.
@@ -133,8 +141,8 @@ func read(host checks.Host, p string) (f source, concerns bool) {
 	f = source{Path: p}
 	ours := named(p, "zextras", "carbonio", "pgdg")
 	if err != nil {
-		f.Problem, f.Denied = err.Error(), errors.Is(err, fs.ErrPermission)
-		return f, f.Denied || ours
+		f.Unseen = checks.Why(err)
+		return f, f.Unseen.Code == checks.Denied || ours
 	}
 	f.Text = withoutSecrets(text)
 	return f, ours || mention.MatchString(text)
@@ -155,31 +163,27 @@ func withoutSecrets(text string) string {
 	return password.ReplaceAllString(text, "$1***")
 }
 
-// keys looks at every key that an entry names, and at apt's own keyring where an
-// entry of Carbonio names none.
-func keys(host checks.Host, files []source) []key {
-	var paths []string
+// readKeys looks at every key that an entry names, and at apt's own keyring where
+// an entry of Carbonio names none.
+func readKeys(host checks.Host, files []source) []keyFile {
+	var out []keyFile
+	add := func(p string) {
+		if p != "" && len(out) < maxKeys && !slices.ContainsFunc(out, func(k keyFile) bool { return k.Path == p }) {
+			out = append(out, readKey(host, p))
+		}
+	}
+	trusted, _ := list(host, trustedDir) // what cannot be listed is not there for us
+	trusted = append(trusted[:min(len(trusted), maxKeys/2)], trustedFile)
 	for _, f := range files {
 		for _, e := range parse(f.Path, f.Text) {
 			for _, k := range e.Keys {
-				if p := keyPath(k); p != "" && !slices.Contains(paths, p) && len(paths) < maxKeys {
-					paths = append(paths, p)
+				add(keyPath(k))
+			}
+			if len(e.Keys) == 0 && e.ofCarbonio() {
+				for _, p := range trusted {
+					add(p)
 				}
 			}
-			if len(e.Keys) == 0 && e.ofCarbonio() && !slices.Contains(paths, trustedDir) {
-				paths = append(paths, trustedDir)
-			}
-		}
-	}
-	var out []key
-	for _, p := range paths {
-		if p != trustedDir {
-			out = append(out, look(host, p))
-			continue
-		}
-		trusted, _ := list(host, trustedDir) // what cannot be listed is not there for us
-		for _, p := range append(trusted[:min(len(trusted), maxKeys)], "/etc/apt/trusted.gpg") {
-			out = append(out, look(host, p))
 		}
 	}
 	return out
@@ -195,21 +199,20 @@ func keyPath(k string) string {
 	return path.Clean(k)
 }
 
-func look(host checks.Host, p string) key {
-	k := key{Path: p, Closed: closed(host, p)}
+func readKey(host checks.Host, p string) keyFile {
+	k := keyFile{Path: p, Closed: closed(host, p)}
 	info, err := fs.Stat(host.Files, inner(p))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		k.Missing = true
 		return k
-	case err != nil:
-		k.Problem = err.Error()
-		return k
 	}
-	k.Mode, k.Size = info.Mode(), info.Size()
-	text, err := host.ReadFile(p)
+	var text string
+	if err == nil {
+		k.Mode, k.Size = info.Mode(), info.Size()
+		text, err = host.ReadFile(p)
+	}
 	if err != nil {
-		k.Problem = err.Error()
+		k.Unseen = checks.Why(err)
 		return k
 	}
 	k.Head = []byte(text[:min(len(text), headSize)])
@@ -231,7 +234,7 @@ func closed(host checks.Host, p string) string {
 	return ""
 }
 
-// zextrasID is the ID of Zextras' key (PRE _repo/zx.rst). The key's signature
+// zextrasID is the ID of Zextras' key. The key's signature
 // on itself holds it, in any encoding but the armour (RFC 9580 §5.2.3.12).
 var zextrasID = []byte{0x52, 0xfd, 0x40, 0x24, 0x3e, 0x58, 0x4a, 0x21}
 

@@ -243,12 +243,11 @@ func words(values []string) []string {
 
 // on and off are what both package managers take for yes and no; what is not
 // said is neither.
-func on(values []string) bool {
-	return len(values) > 0 && slices.Contains([]string{"1", "yes", "true", "on"}, strings.ToLower(values[0]))
-}
+func on(values []string) bool  { return first(values, "1", "yes", "true", "on") }
+func off(values []string) bool { return first(values, "0", "no", "false", "off") }
 
-func off(values []string) bool {
-	return len(values) > 0 && slices.Contains([]string{"0", "no", "false", "off"}, strings.ToLower(values[0]))
+func first(values []string, any ...string) bool {
+	return len(values) > 0 && slices.Contains(any, strings.ToLower(values[0]))
 }
 
 // word cuts the first word off a one-line entry; the options may touch it.
@@ -283,7 +282,7 @@ func named(file string, words ...string) bool {
 	return slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(base, w) })
 }
 
-// The channels of Carbonio's repository (repo-info).
+// The channels of Carbonio's repository.
 const (
 	release = "release"
 	rc      = "rc"

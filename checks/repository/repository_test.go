@@ -15,9 +15,9 @@ import (
 	"carbonio-check/platform"
 )
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
 const (
 	line   = "deb [arch=amd64 signed-by=/usr/share/keyrings/zextras.gpg] https://repo.zextras.io/release/ubuntu noble main\n"
@@ -27,7 +27,7 @@ const (
 func scope(os checks.OS) checks.Scope {
 	return checks.Scope{
 		Release:  platform.R26_6,
-		Vantages: []checks.Vantage{{Node: "db1.example.com", Phase: checks.Preinstall, OS: os}},
+		Vantages: []checks.Vantage{{Node: "db1.example.com", Phase: checks.Preinstall, Release: platform.R26_6, OS: os}},
 	}
 }
 
@@ -47,9 +47,9 @@ func TestObserve(t *testing.T) {
 	})
 	files["usr/share/keyrings"] = &fstest.MapFile{Mode: fs.ModeDir | 0o700}
 	files["etc/apt/sources.list.d/carbonio.list"] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
-	seen := checkstest.Observe(t, Module{}, scope(noble), checks.Host{Files: files, Machine: checkstest.Machine{User: 1000}})
+	seen := checkstest.Observe(t, Module, scope(noble), checks.Host{Files: files, Machine: checkstest.Machine{User: 1000}})
 	require.Len(t, seen, 1)
-	require.Empty(t, seen[0].Error)
+	require.Nil(t, seen[0].Unseen)
 	require.NotContains(t, string(seen[0].Data), "secret")
 
 	var s sources
@@ -62,14 +62,14 @@ func TestObserve(t *testing.T) {
 		"/etc/apt/sources.list.d/carbonio.list", "/etc/apt/sources.list.d/mirror.list",
 		"/etc/apt/sources.list.d/zextras.list", "/etc/yum.repos.d/zextras.repo",
 	}, paths, "files that do not concern us stay where they are")
-	require.Contains(t, s.Files[0].Problem, "not a regular file")
+	require.Contains(t, s.Files[0].Unseen.Words, "not a regular file")
 	require.Equal(t, []string{"/etc/apt/sources.list.d/zextras.list.save"}, s.Ignored)
 	require.Equal(t, "[postgresql]\nstate=disabled\n", s.Module)
 	require.Equal(t, 1000, s.UID)
 
 	require.Equal(t, "/etc/apt/trusted.gpg.d/ubuntu-keyring-1.gpg", s.Keys[0].Path, "mirror.list names no key")
-	require.Equal(t, key{Path: "/etc/apt/trusted.gpg", Missing: true}, s.Keys[1])
-	require.Equal(t, key{
+	require.Equal(t, keyFile{Path: "/etc/apt/trusted.gpg", Missing: true}, s.Keys[1])
+	require.Equal(t, keyFile{
 		Path: "/usr/share/keyrings/zextras.gpg", Mode: 0o644, Closed: "/usr/share/keyrings",
 		Size: int64(len(binary)), Head: []byte(binary)[:headSize], Zextras: true,
 	}, s.Keys[2])
@@ -80,10 +80,24 @@ func TestObserveBounds(t *testing.T) {
 	for i := range maxFiles + 1 {
 		files[fmt.Sprintf("etc/apt/sources.list.d/%d.list", i)] = &fstest.MapFile{Data: []byte("deb x")}
 	}
-	seen := checkstest.Observe(t, Module{}, scope(noble), checks.Host{Files: files, Machine: checkstest.Machine{}})
-	require.Contains(t, seen[0].Error, "more than 200 files")
-	for _, f := range (Module{}).Judge(scope(noble), seen) {
+	seen := checkstest.Observe(t, Module, scope(noble), checks.Host{Files: files, Machine: checkstest.Machine{}})
+	require.Contains(t, seen[0].Unseen.Words, "more than 200 files")
+	for _, f := range find(noble, seen...) {
 		require.Equal(t, checks.Unknown, f.Status, "%+v", f)
+	}
+
+	// What was read beside them counts; that there is no more does not.
+	files["etc/apt/sources.list"] = &fstest.MapFile{Data: []byte("deb https://apt.postgresql.org/pub/repos/apt noble-pgdg main\n")}
+	seen = checkstest.Observe(t, Module, scope(noble), checks.Host{Files: files, Machine: checkstest.Machine{}})
+	require.Nil(t, seen[0].Unseen)
+	for _, f := range find(noble, seen...) {
+		switch f.Check {
+		case file:
+			require.Equal(t, checks.Unknown, f.Status)
+			require.Contains(t, f.Message, "more than 200 files")
+		case pgdg:
+			require.Equal(t, checks.Pass, f.Status)
+		}
 	}
 }
 
@@ -91,7 +105,7 @@ func TestObserveBounds(t *testing.T) {
 func TestKeyIDInArmour(t *testing.T) {
 	const armoured = "-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: x\n\nmQINBHJlc3Qgb2YgYSBrZXkgUv1AJD5YSiEgYW5k\nIG1vcmU=\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"
 	files := checkstest.Files(map[string]string{"etc/apt/keyrings/zextras.asc": armoured})
-	require.True(t, look(checks.Host{Files: files}, "/etc/apt/keyrings/zextras.asc").Zextras)
+	require.True(t, readKey(checks.Host{Files: files}, "/etc/apt/keyrings/zextras.asc").Zextras)
 	require.NotPanics(t, func() { dearmor(armour + "no blank line") })
 }
 
@@ -192,12 +206,7 @@ func TestChannel(t *testing.T) {
 
 func TestFindingsAreUnique(t *testing.T) {
 	text := strings.Repeat(line, 3) + "deb https://repo.zextras.io/rc/ubuntu jammy main\nnonsense\n"
-	seenTwice := map[string]bool{}
-	for _, f := range (Module{}).Judge(scope(noble), view1(t, "/etc/apt/sources.list.d/zextras.list", text)) {
-		key := f.Check + " " + f.Target + " " + f.Vantage
-		require.False(t, seenTwice[key], key)
-		seenTwice[key] = true
-	}
+	unique(t, find(noble, seen(t, source{Path: "/etc/apt/sources.list.d/zextras.list", Text: text})))
 }
 
 func FuzzJudge(f *testing.F) {
@@ -206,28 +215,42 @@ func FuzzJudge(f *testing.F) {
 	f.Add("[zextras]\nbaseurl=https://repo.zextras.io/release/rhel$releasever\n gpgkey=file:///k'$(reboot)\n", uint8(2))
 	f.Add("deb [signed-by=/k;reboot.gpg] https://repo.zextras.io/rc/ubuntu jam'$(reboot)my main", uint8(0))
 	f.Fuzz(func(t *testing.T, text string, kind uint8) {
-		file, os := []string{"/a/zextras.list", "/a/zextras.sources", "/a/zextras.repo"}[kind%3], noble
+		path, os := []string{"/a/zextras.list", "/a/zextras.sources", "/a/zextras.repo"}[kind%3], noble
 		if kind%3 == 2 {
 			os = checks.OS{ID: "rhel", Version: "9.4"}
 		}
-		s := sources{Files: []source{{Path: file, Text: text}}}
-		s.Keys = keys(checks.Host{Files: fstest.MapFS{}}, s.Files)
-		data, err := json.Marshal(s)
-		require.NoError(t, err)
-		unique := map[string]bool{}
-		for _, found := range (Module{}).Judge(scope(os), []checks.Observation{{Target: checks.Target{Kind: kindSources}, Vantage: "db1.example.com", Data: data}}) {
-			key := found.Check + " " + found.Target
-			require.False(t, unique[key], key)
-			unique[key] = true
+		findings := find(os, seen(t, source{Path: path, Text: text}))
+		unique(t, findings)
+		checkstest.Honest(t, Module, findings, nil)
+		for _, found := range findings {
 			require.NotContains(t, found.Remedy, "$(")
 			require.NotContains(t, found.Remedy, ";")
 		}
 	})
 }
 
-func view1(t *testing.T, file, text string) []checks.Observation {
+// seen is a look that saw one file, and the keys that it names.
+func seen(t *testing.T, f source) checks.Observation {
 	t.Helper()
-	data, err := json.Marshal(sources{Files: []source{{Path: file, Text: text}}})
+	s := sources{Files: []source{f}}
+	s.Keys = readKeys(checks.Host{Files: fstest.MapFS{}}, s.Files)
+	data, err := json.Marshal(s)
 	require.NoError(t, err)
-	return []checks.Observation{{Target: checks.Target{Kind: kindSources}, Vantage: "db1.example.com", Data: data}}
+	return checks.Observation{Kind: configuration.Kind, Vantage: "db1.example.com", Data: data}
+}
+
+// find judges what was seen on a system.
+func find(os checks.OS, seen ...checks.Observation) []checks.Finding {
+	findings, _ := judge(scope(os), checks.NewRecord(seen))
+	return findings
+}
+
+func unique(t *testing.T, findings []checks.Finding) {
+	t.Helper()
+	twice := map[string]bool{}
+	for _, f := range findings {
+		key := f.Check.ID + " " + f.Target + " " + f.Vantage
+		require.False(t, twice[key], key)
+		twice[key] = true
+	}
 }

@@ -1,0 +1,149 @@
+package repository
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+
+	"carbonio-check/checks"
+)
+
+// judgeKeys judges each key once, and each entry of Carbonio that names none.
+func (v *view) judgeKeys() {
+	before := len(v.found)
+	done := map[string]bool{}
+	for _, e := range append(slices.Clone(v.carbonio), v.postgres...) {
+		if len(e.Keys) == 0 && e.ofCarbonio() || e.Unsigned && v.apt {
+			v.say(v.noKey(e))
+			continue
+		}
+		for _, name := range e.Keys {
+			if p := keyPath(name); p != "" && !done[p] {
+				done[p] = true
+				v.say(v.judgeKey(p, e))
+			}
+		}
+	}
+	switch {
+	case len(v.carbonio) == 0:
+		v.say(v.none(key))
+	case len(v.found) == before:
+		v.say(key.Pass(v, v.carbonio[0].String(), "the entry brings its key, or says where to get it"))
+	}
+}
+
+// noKey judges an entry that names no key: right for dnf, which the playbook
+// itself tells not to look, and for apt with the key in the
+// keyring of the whole system, as on focal.
+func (v *view) noKey(e entry) checks.Finding {
+	switch {
+	case e.Unsigned && v.apt:
+		return key.Warn(v, e.String(), "trusted=yes: apt takes the packages without looking at who signed them").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
+	case e.Unsigned:
+		return key.Pass(v, e.String(), "dnf does not ask for a key, as in the playbook's own file")
+	case !v.apt:
+		return key.Warn(v, e.String(), "dnf is told to check signatures, and not with which key").
+			Wanted("gpgkey=" + zextrasKeyDNF).Fix("dnf config-manager --save --setopt=zextras.gpgkey=" + zextrasKeyDNF)
+	}
+	for _, k := range v.Keys {
+		if k.Zextras && (path.Dir(k.Path) == trustedDir || k.Path == trustedFile) {
+			return key.Pass(v, e.String(), "the key is in the keyring of the whole system, %s", k.Path)
+		}
+	}
+	return key.Warn(v, e.String(), "the entry names no key, and the keyring of the whole system does not hold Zextras'").
+		Saw("no signed-by").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
+}
+
+func (v *view) judgeKey(p string, e entry) checks.Finding {
+	i := slices.IndexFunc(v.Keys, func(k keyFile) bool { return k.Path == p })
+	if i < 0 {
+		return key.Unknown(v, p, "the key of %s was not looked at", e)
+	}
+	k := v.Keys[i]
+	if bad := k.fault(v.apt); bad.message != "" {
+		return key.Fail(v, p, "%s", bad.message).Saw(bad.saw).Wanted(bad.want).
+			With("for", e.String()).Fix(cmp.Or(bad.fix, fetch(p, e)))
+	}
+	if k.Unseen.Code != "" {
+		return key.Unknown(v, p, "the key could not be read: %s", k.Unseen)
+	}
+	if e.mentions("repo.zextras.io") && !k.Zextras {
+		return key.Warn(v, p, "it is not the key that the manual names").
+			Wanted("key 52FD40243E584A21").With("for", e.String()).Fix(fetch(p, e))
+	}
+	return key.Pass(v, p, "the key is there, readable, and in the right form")
+}
+
+// A fault is what is wrong with a key.
+type fault struct{ message, saw, want, fix string }
+
+// fault judges a key as the package manager takes it. apt reads it as its own
+// user _apt, and goes by the name of the file: binary keys from .gpg, armoured
+// ones from .asc, nothing from other names (apt-key's is_supported_keyring).
+func (k keyFile) fault(apt bool) fault {
+	ext := path.Ext(k.Path)
+	begins := fmt.Sprintf("begins with %q", k.Head[:min(len(k.Head), 16)])
+	binary := len(k.Head) > 0 && slices.Contains([]byte{0x98, 0x99, 0xc6}, k.Head[0])
+	armoured := bytes.HasPrefix(bytes.TrimSpace(k.Head), []byte("-----BEGIN PGP"))
+	switch {
+	case k.Missing:
+		return fault{"the key is not there", "no such file", k.Path, ""}
+	case apt && k.Closed != "":
+		return fault{"apt's own user _apt may not enter the directory of the key", k.Closed + " is closed to others", "mode 0755", command("chmod 755", k.Closed)}
+	case k.Mode == 0: // not even seen
+		return fault{}
+	case !k.Mode.IsRegular():
+		return fault{"the key is not a file", k.Mode.Type().String(), "a regular file", ""}
+	case apt && k.Mode.Perm()&0o004 == 0:
+		return fault{"apt's own user _apt may not read the key", fmt.Sprintf("mode %04o", k.Mode.Perm()), "mode 0644", command("chmod 644", k.Path)}
+	case k.Size == 0:
+		return fault{"the key is empty: its download failed", "0 bytes", "an OpenPGP key", ""}
+	case k.Unseen.Code != "":
+		return fault{}
+	case len(k.Head) > 12 && string(k.Head[8:12]) == "KBXf":
+		return fault{"the key is in GnuPG's keybox form, which no package manager takes", begins, "the output of gpg --export", ""}
+	case !armoured && !binary:
+		return fault{"the file is no OpenPGP key", begins, "an OpenPGP public key", ""}
+	case apt && ext != ".gpg" && ext != ".asc":
+		return fault{"apt takes keys from files named .gpg or .asc only", k.Path, "a name that ends in .gpg", ""}
+	case apt && ext == ".gpg" && armoured:
+		return fault{"the key is armoured, and apt takes only binary ones from a .gpg file", begins, "the output of gpg --dearmor", ""}
+	case apt && ext == ".asc" && binary:
+		return fault{"the key is binary, and apt takes only armoured ones from an .asc file", begins, "-----BEGIN PGP PUBLIC KEY BLOCK-----", ""}
+	}
+	return fault{}
+}
+
+// fetch is how to get the key anew, in the form that its name asks for; empty
+// where that is not known.
+func fetch(p string, e entry) string {
+	url := zextrasKey
+	if e.ofPostgres() {
+		url = postgresKey
+	}
+	var get string
+	switch dnf := path.Ext(e.File) == ".repo"; {
+	case dnf && e.ofPostgres():
+		return "dnf -y reinstall pgdg-redhat-repo"
+	case dnf:
+		return command("wget "+zextrasKeyDNF+" -O", p)
+	case path.Ext(p) == ".asc":
+		get = command(`wget "`+url+`" -O`, p)
+	case path.Ext(p) == ".gpg":
+		get = command(`wget -O- "`+url+`" | gpg --dearmor >`, p)
+	}
+	if get == "" {
+		return ""
+	}
+	return get + "\n" + command("chmod 644", p)
+}
+
+// command ends in a path; empty where the path is no plain word.
+func command(start, p string) string {
+	if !plain(p) {
+		return ""
+	}
+	return start + " " + p
+}
