@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"carbonio-check/platform"
 )
 
 // The verdicts, on one criterion and on all of them.
@@ -28,11 +26,6 @@ type Limits struct {
 	Throughput float64       // MB/s at least
 	TTFB       time.Duration // on average, less than this
 	Stability  float64       // how many times worse it may get as threads grow
-}
-
-// LimitsOf takes the limits from a policy.
-func LimitsOf(p platform.Policy) Limits {
-	return Limits{Throughput: p.S3Throughput, TTFB: time.Duration(p.S3TTFB), Stability: p.S3Stability}
 }
 
 // A Verdict says how a result stands against one limit.

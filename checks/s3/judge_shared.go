@@ -9,124 +9,106 @@ import (
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
-// together is how long two notes must have stood side by side, by the server's
-// clock, for their writers to have seen them: many polls, and the second that a
-// Date header does not tell.
-const together = 2 * time.Second
+// overlapping is how long two markers must have stood side by side, by the
+// server's clock, for their writers to have seen them: many polls, and the second
+// that a Date header does not tell.
+const overlapping = 2 * time.Second
 
-// A guest is a mailstore that looked for the others in a bucket.
-type guest struct {
-	checks.Observation
-	meeting
+// A mailstore is one that looked for the others in a bucket.
+type mailstore struct {
+	checks.Sight[partners, sharing]
+	sharing
 }
 
 // judgeShared decides, for each bucket, on all mailstores that looked.
-func judgeShared(scope checks.Scope, seen []checks.Observation) []checks.Finding {
-	byBucket := map[string][]guest{}
-	mailstores := map[string]bool{}
+func judgeShared(scope checks.Scope, seen checks.Record) []checks.Finding {
+	byBucket := map[string][]mailstore{}
+	expected, looked := map[string]bool{}, map[string]bool{}
 	for _, n := range scope.Topology.With(platform.Mailstore) {
-		mailstores[n.Name] = true
+		expected[n.Name] = true
 	}
-	looked := map[string]bool{}
-	var names []string
-	for o, m := range checks.Of[meeting](seen, kindShared) {
-		mailstores[o.Vantage], looked[o.Vantage] = true, true
-		if len(byBucket[o.Target.Name]) == 0 {
-			names = append(names, o.Target.Name)
-		}
-		byBucket[o.Target.Name] = append(byBucket[o.Target.Name], guest{o, m})
+	for s := range exchanges.In(seen) {
+		saw, _ := s.Got()
+		expected[s.Vantage], looked[s.Vantage] = true, true
+		byBucket[s.Target.Name] = append(byBucket[s.Target.Name], mailstore{s, saw})
 	}
-	slices.Sort(names)
 	var out []checks.Finding
-	for _, name := range names {
-		guests := byBucket[name]
-		slices.SortFunc(guests, func(a, b guest) int { return cmp.Compare(a.Vantage, b.Vantage) })
-		out = append(out, judgeMeeting(slices.Sorted(maps.Keys(mailstores)), name, guests, len(looked) == 1))
+	for _, name := range slices.Sorted(maps.Keys(byBucket)) {
+		those := byBucket[name]
+		slices.SortFunc(those, func(a, b mailstore) int { return cmp.Compare(a.Vantage, b.Vantage) })
+		if len(looked) == 1 {
+			out = append(out, judgeAlone(those[0]))
+			continue
+		}
+		out = append(out, judgeTogether(slices.Sorted(maps.Keys(expected)), name, those))
 	}
 	return out
 }
 
-// judgeMeeting decides on one bucket; alone: only one mailstore looked at any.
-func judgeMeeting(mailstores []string, at string, guests []guest, alone bool) checks.Finding {
-	one := guests[0].Observation
-	switch {
-	case alone && guests[0].Error == "" && guests[0].Unopened == "" && guests[0].Peers == 0:
-		return one.Skip(shared, at, "the platform has one mailstore: there is nobody to share with")
-	case alone:
-		return one.Skip(shared, at, "judged from all mailstores together: carbonio-check observe on each of them at the same time, then carbonio-check judge")
+// judgeAlone says what is said where only one mailstore looked at any bucket.
+func judgeAlone(m mailstore) checks.Finding {
+	if _, got := m.Got(); got && m.Unopened == "" && len(m.Target.Ask.Others) == 0 {
+		return shared.Skip(m, m.Target.Name, "the platform has one mailstore: there is nobody to share with")
 	}
-	whole := checks.Observation{}
-	for _, g := range guests {
-		if g.At.After(whole.At) {
-			whole.At = g.At
-		}
+	return shared.Skip(m, m.Target.Name, "judged from all mailstores together: carbonio-check observe on each of them at the same time, then carbonio-check judge")
+}
+
+// judgeTogether decides on one bucket.
+func judgeTogether(expected []string, at string, those []mailstore) checks.Finding {
+	proof := checks.Together(those...).Platform()
+	met := groups(those, mailstore.met)
+	if separate := separated(met); len(separate) > 0 {
+		return shared.Fail(proof, at, "the mailstores do not see the same bucket").
+			Saw(strings.Join(separate, "\n")).Wanted("each sees what the others wrote")
 	}
-	met := groups(guests, guest.met)
-	if strangers := apartFrom(met); len(strangers) > 0 {
-		return whole.Fail(shared, at, "the mailstores do not see the same bucket").
-			Saw(strings.Join(strangers, "\n")).Wanted("each sees what the others wrote")
-	}
-	alike := groups(guests, func(a, b guest) bool { return a.met(b) || a.likeness(b) == same })
-	unseen := blind(mailstores, guests)
+	alike := groups(those, func(a, b mailstore) bool { return a.met(b) || a.alike(b) == cluster.Yes })
+	unseen := blind(expected, those)
 	switch {
 	case len(unseen) > 0:
-		return whole.Unknown(shared, at, "not seen from every mailstore: %s", strings.Join(unseen, "; "))
+		return shared.Unknown(proof, at, "not seen from every mailstore: %s", strings.Join(unseen, "; "))
 	case len(met) == 1:
-		return whole.Pass(shared, at, "the %d mailstores read what the others of them wrote", len(guests))
+		return shared.Pass(proof, at, "the %d mailstores read what the others of them wrote", len(those))
 	case len(alike) == 1:
-		return whole.Pass(shared, at, "the %d mailstores see the same objects in the bucket; they did not write at the same time, so not all read what another wrote just then", len(guests))
+		return shared.Pass(proof, at, "the %d mailstores see the same objects in the bucket; they did not write at the same time, so not all read what another wrote just then", len(those))
 	}
-	return whole.Unknown(shared, at, "the mailstores did not write at the same time, and the bucket's content does not tell: run carbonio-check observe on all of them at once")
+	return shared.Unknown(proof, at, "the mailstores did not write at the same time, and the bucket's content does not tell: run carbonio-check observe on all of them at once")
 }
 
 // met says that one of the two read what the other had written.
-func (g guest) met(other guest) bool { return g.read(other.Own) || other.read(g.Own) }
+func (m mailstore) met(other mailstore) bool { return m.read(other.Own) || other.read(m.Own) }
 
-func (g guest) read(n *note) bool { return n != nil && slices.Contains(g.Read, *n) }
-
-// What the contents of a bucket, seen from two mailstores, say of each other.
-type likeness int
-
-const (
-	unclear likeness = iota
-	same
-	different
-)
-
-// likeness compares samples of what the two saw in the bucket. Mail comes and
-// goes between two looks; but one bucket does not change from one to the other
-// altogether.
-func (g guest) likeness(other guest) likeness {
-	fewer := min(len(g.Sample), len(other.Sample))
-	common := 0
-	for _, s := range g.Sample {
-		if slices.Contains(other.Sample, s) {
-			common++
-		}
-	}
-	switch {
-	case fewer == 0:
-		return unclear
-	case 2*common >= fewer:
-		return same
-	case common == 0 && fewer > sampled/10:
-		return different
-	}
-	return unclear
+func (m mailstore) read(written *marker) bool {
+	return written != nil && slices.Contains(m.Read, *written)
 }
 
-// apartFrom names the pairs that cannot share one bucket, among those that are
+// alike compares samples of what the two saw in the bucket. Mail comes and goes
+// between two looks; but one bucket does not change from one to the other
+// altogether.
+func (m mailstore) alike(other mailstore) cluster.Answer {
+	fewer := min(len(m.Sample), len(other.Sample))
+	common := len(cluster.Those(m.Sample, func(s string) bool { return slices.Contains(other.Sample, s) }))
+	switch {
+	case fewer > 0 && 2*common >= fewer:
+		return cluster.Yes
+	case common == 0 && fewer > sampled/10:
+		return cluster.No
+	}
+	return cluster.Unseen
+}
+
+// separated names the pairs that cannot share one bucket, among those that are
 // not known to share it, be it through a third.
-func apartFrom(groups [][]guest) []string {
+func separated(groups [][]mailstore) []string {
 	var out []string
 	for i, some := range groups {
 		for _, others := range groups[i+1:] {
 			for _, a := range some {
 				for _, b := range others {
-					if why := a.apart(b); why != "" {
+					if why := a.separate(b); why != "" {
 						out = append(out, fmt.Sprintf("%s and %s %s", a.Vantage, b.Vantage, why))
 					}
 				}
@@ -136,45 +118,38 @@ func apartFrom(groups [][]guest) []string {
 	return out
 }
 
-// apart says why two mailstores cannot share one bucket; empty where they may.
-func (g guest) apart(other guest) string {
-	switch l := g.likeness(other); {
-	case l == different:
+// separate says why two mailstores cannot share one bucket; empty where they may.
+func (m mailstore) separate(other mailstore) string {
+	switch alike := m.alike(other); {
+	case alike == cluster.No:
 		return "see different objects"
-	case l != same && g.Failed == nil && other.Failed == nil && g.overlap(other) >= together:
+	case alike == cluster.Unseen && m.Failed == nil && other.Failed == nil && m.overlap(other) >= overlapping:
 		return "wrote at the same time, and neither saw the other's object"
 	}
 	return ""
 }
 
-// overlap is how long the notes of both stood side by side.
-func (g guest) overlap(other guest) time.Duration {
-	if g.Own == nil || other.Own == nil || g.Written.IsZero() || other.Written.IsZero() {
+// overlap is how long the markers of both stood side by side.
+func (m mailstore) overlap(other mailstore) time.Duration {
+	if m.Own == nil || other.Own == nil || m.Written.IsZero() || other.Written.IsZero() {
 		return 0
 	}
-	from, until := g.Written, g.Until
-	if other.Written.After(from) {
-		from = other.Written
-	}
-	if other.Until.Before(until) {
-		until = other.Until
-	}
-	return until.Sub(from)
+	return min(m.Until.Sub(m.Written), m.Until.Sub(other.Written), other.Until.Sub(m.Written), other.Until.Sub(other.Written))
 }
 
-// groups are the guests among whom linked leads from each to every other.
-func groups(guests []guest, linked func(a, b guest) bool) (out [][]guest) {
-	rest := slices.Clone(guests)
+// groups are the mailstores among whom linked leads from each to every other.
+func groups(those []mailstore, linked func(a, b mailstore) bool) (out [][]mailstore) {
+	rest := slices.Clone(those)
 	for len(rest) > 0 {
 		group := rest[:1:1]
 		rest = rest[1:]
 		for i := 0; i < len(group); i++ {
-			var others []guest
-			for _, g := range rest {
-				if linked(group[i], g) {
-					group = append(group, g)
+			var others []mailstore
+			for _, m := range rest {
+				if linked(group[i], m) {
+					group = append(group, m)
 				} else {
-					others = append(others, g)
+					others = append(others, m)
 				}
 			}
 			rest = others
@@ -184,25 +159,26 @@ func groups(guests []guest, linked func(a, b guest) bool) (out [][]guest) {
 	return out
 }
 
-// blind names the mailstores that saw nothing, and those that did not look.
-func blind(mailstores []string, guests []guest) []string {
+// blind names the mailstores that saw nothing of the others, and those that did
+// not look.
+func blind(expected []string, those []mailstore) []string {
 	var out []string
-	looked := map[string]bool{}
-	for _, g := range guests {
-		looked[strings.ToLower(g.Vantage)] = true
-		why := cmp.Or(g.Error, g.Unopened)
-		if why == "" && len(g.Sample) == 0 {
-			why = g.Refused
-		}
-		if why == "" && g.Failed != nil {
-			why = g.Failed.Error
+	for _, m := range those {
+		why := m.Unopened
+		switch {
+		case m.Unseen() != checks.Unseen{}:
+			why = m.Unseen().String()
+		case len(m.Sample) == 0 && m.withheld() != "":
+			why = m.withheld()
+		case m.Failed != nil:
+			why = m.Failed.Error
 		}
 		if why != "" {
-			out = append(out, g.Vantage+": "+why)
+			out = append(out, m.Vantage+": "+why)
 		}
 	}
-	for _, name := range mailstores {
-		if !looked[strings.ToLower(name)] {
+	for _, name := range expected {
+		if !slices.ContainsFunc(those, func(m mailstore) bool { return strings.EqualFold(m.Vantage, name) }) {
 			out = append(out, name+" did not look")
 		}
 	}

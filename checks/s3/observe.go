@@ -18,27 +18,169 @@ import (
 
 	"carbonio-check/checks"
 	"carbonio-check/platform"
+	"carbonio-check/s3bench"
 	"carbonio-check/s3bench/store"
 )
 
-// maxAddresses is how many addresses of an endpoint are tried: a cluster behind
-// one name has a handful.
-const maxAddresses = 16
+const (
+	// maxAddresses is how many addresses of an endpoint are tried: a cluster
+	// behind one name has a handful.
+	maxAddresses = 16
+	// maxRefusal is how much of a refusal is read.
+	maxRefusal = 4 << 10
+)
 
-// Observe looks at one target.
-func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
-	switch target.Kind {
-	case kindEndpoint:
-		return observeEndpoint(ctx, host, bucketOf(target))
-	case kindBucket:
-		return observeBucket(ctx, host, bucketOf(target))
-	case kindShared:
-		return observeShared(ctx, host, target)
-	case kindBenchmark:
-		return observeBenchmark(ctx, host, bucketOf(target))
-	default:
-		return observeCarbonio(ctx, host)
+// reachability is how far an endpoint can be used without credentials.
+type reachability struct {
+	NoCA       string    `json:"no_ca,omitempty"`      // why ca_file could not be trusted
+	Unresolved string    `json:"unresolved,omitempty"` // why the name has no address
+	Addresses  []address `json:"addresses,omitempty"`
+}
+
+// address is what one address of an endpoint did.
+type address struct {
+	Address string `json:"address"`
+	// Contact is how far it came: open where it answered a request, the zero
+	// value where that could not be seen.
+	Contact     checks.Contact      `json:"contact,omitzero"`
+	Certificate *checks.Certificate `json:"certificate,omitempty"`
+	// OtherScheme: it speaks http where https is configured, or the reverse.
+	OtherScheme bool `json:"other_scheme,omitempty"`
+	Status      int  `json:"status,omitempty"`
+	Throttled   bool `json:"throttled,omitempty"`
+	// Skew is the server's clock minus ours, to the second: its Date has no more.
+	Skew *time.Duration `json:"skew,omitempty"`
+}
+
+func observeEndpoint(ctx context.Context, host checks.Host, t bucketTarget) (reachability, error) {
+	name, port, err := net.SplitHostPort(t.Address)
+	if err != nil {
+		return reachability{}, err
 	}
+	ctx, cancel := checks.Share(ctx, 0.9) // to say in time who did not respond
+	defer cancel()
+	var r reachability
+	roots, err := trusted(host, t.Ask)
+	if err != nil {
+		r.NoCA = err.Error()
+	}
+	addresses, err := resolve(ctx, host, name)
+	switch {
+	case ctx.Err() != nil:
+		return reachability{}, ctx.Err()
+	case checks.Ours(err):
+		return reachability{}, err
+	case err != nil:
+		r.Unresolved = err.Error()
+		return r, nil
+	}
+	addresses = addresses[:min(len(addresses), maxAddresses)]
+	r.Addresses = make([]address, len(addresses))
+	unseen := make([]error, len(addresses))
+	p := prober{host.Network, t.Address, name, roots, plain(t.Ask)}
+	var all sync.WaitGroup
+	for i, a := range addresses {
+		all.Go(func() { r.Addresses[i], unseen[i] = p.probe(ctx, net.JoinHostPort(a.String(), port)) })
+	}
+	all.Wait()
+	return r, errors.Join(unseen...)
+}
+
+func plain(b platform.Bucket) bool { return strings.HasPrefix(b.Endpoint, "http:") }
+
+// trusted are the authorities of the system, and the one of the configuration.
+func trusted(host checks.Host, b platform.Bucket) (*x509.CertPool, error) {
+	roots := checks.SystemRoots()
+	ca, err := readCA(host, b)
+	if err == nil && ca != nil && !roots.AppendCertsFromPEM(ca) {
+		err = fmt.Errorf("ca_file %s holds no PEM certificate", b.CAFile)
+	}
+	return roots, err
+}
+
+func resolve(ctx context.Context, host checks.Host, name string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	addresses, err := host.Network.Lookup(ctx, name)
+	if err == nil && len(addresses) == 0 {
+		err = errors.New("it has no address")
+	}
+	return addresses, err
+}
+
+// A prober tries the addresses of one endpoint.
+type prober struct {
+	network  checks.Network
+	endpoint string // name and port
+	name     string
+	roots    *x509.CertPool
+	plain    bool
+}
+
+// probe connects to one address, shakes hands, and asks for / without
+// credentials: whatever the answer, it tells the time.
+func (p prober) probe(ctx context.Context, at string) (address, error) {
+	a := address{Address: at}
+	conn, err := p.network.Dial(ctx, "tcp", at)
+	if a.Contact, err = checks.Dialled(ctx, err); a.Contact.State != checks.Open {
+		return a, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if !p.plain {
+		// Any certificate is taken: what is wrong with it is to be told, and the
+		// clock is behind it. No secret is sent.
+		secure := tls.Client(conn, &tls.Config{ServerName: p.name, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+		if err := secure.HandshakeContext(ctx); err != nil {
+			header, ok := errors.AsType[tls.RecordHeaderError](err)
+			a.OtherScheme = ok && string(header.RecordHeader[:]) == "HTTP/"
+			a.Contact, err = checks.Spoken(ctx, err)
+			return a, err
+		}
+		c := checks.Examine(secure.ConnectionState().PeerCertificates, p.name, p.roots)
+		a.Certificate, conn = &c, secure
+	}
+	a.Contact, err = checks.Spoken(ctx, p.ask(ctx, conn, &a))
+	return a, err
+}
+
+// ask sends one request over the connection.
+func (p prober) ask(ctx context.Context, conn net.Conn, a *address) error {
+	client := &http.Transport{
+		DialContext:            func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableKeepAlives:      true,
+	}
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.endpoint+"/", nil)
+	if err != nil {
+		return err
+	}
+	sent := time.Now()
+	resp, err := client.RoundTrip(req)
+	if err != nil {
+		a.OtherScheme = p.plain && strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`) // a TLS alert
+		return err
+	}
+	defer resp.Body.Close()
+	a.Status = resp.StatusCode
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		// Both ends of the exchange bound the moment of the answer; its Date has
+		// lost up to a second.
+		middle := sent.Add(time.Since(sent) / 2)
+		skew := date.Add(500 * time.Millisecond).Sub(middle).Round(time.Second)
+		a.Skew = &skew
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		// Of a refusal only these two are kept: who knows what else it holds.
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+		a.Throttled = bytes.Contains(text, []byte("<Code>SlowDown"))
+		// nginx, Go and Apache say so in words, with status 400.
+		a.OtherScheme = p.plain && resp.StatusCode == http.StatusBadRequest && bytes.Contains(bytes.ToLower(text), []byte("https"))
+	}
+	return nil
 }
 
 // open prepares a bucket with its credentials. The errors hold none.
@@ -78,208 +220,23 @@ func readCA(host checks.Host, b platform.Bucket) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// door is what an endpoint shows to anybody.
-type door struct {
-	Plain   bool     `json:"plain,omitempty"`   // http
-	CAFile  string   `json:"ca_file,omitempty"` // that was trusted too
-	NoCA    string   `json:"no_ca,omitempty"`   // why it could not be
-	Resolve string   `json:"resolve,omitempty"` // why the name has no address
-	Answers []answer `json:"answers,omitempty"` // one for each address
-	Ignored int      `json:"ignored,omitzero"`  // addresses beyond those
-	Style   string   `json:"style,omitempty"`   // the name that the bucket's is put before
+// measurement is what the engine measured of a bucket.
+type measurement struct {
+	Unopened string          `json:"unopened,omitempty"`
+	Refused  string          `json:"refused,omitempty"` // why nothing was measured
+	Locked   bool            `json:"locked,omitempty"`  // and that it was for object lock
+	Result   *s3bench.Result `json:"result,omitempty"`
 }
 
-// answer is what one address of an endpoint did.
-type answer struct {
-	Address string       `json:"address"`
-	Dial    string       `json:"dial,omitempty"` // why it could not be connected
-	TLS     *certificate `json:"tls,omitempty"`
-	HTTP    string       `json:"http,omitempty"` // why no answer came
-	Status  int          `json:"status,omitempty"`
-	// Of a refusal only these two are kept: who knows what else it holds.
-	WantsTLS  bool `json:"wants_tls,omitempty"`
-	Throttled bool `json:"throttled,omitempty"`
-	// Skew is the server's clock minus ours, to the second: its Date has no more.
-	Skew *time.Duration `json:"skew,omitempty"`
-}
-
-// certificate is a server's, and what is wrong with it.
-type certificate struct {
-	Subject string    `json:"subject,omitempty"`
-	Issuer  string    `json:"issuer,omitempty"`
-	Names   []string  `json:"names,omitempty"`
-	From    time.Time `json:"from,omitzero"`
-	Until   time.Time `json:"until,omitzero"`
-	Fault   string    `json:"fault,omitempty"` // the words of the verification, or of the handshake
-	Why     string    `json:"why,omitempty"`   // "expired", "early", "name", "authority", "handshake"
-}
-
-// maxNames bounds the names of a certificate that are kept.
-const maxNames = 20
-
-func observeEndpoint(ctx context.Context, host checks.Host, b platform.Bucket) (any, error) {
-	d := door{Plain: plain(b), CAFile: b.CAFile}
-	name, port, err := net.SplitHostPort(address(b))
+func observeBenchmark(ctx context.Context, host checks.Host, t bucketTarget) (measurement, error) {
+	s, err := open(host, t.Ask)
 	if err != nil {
-		return nil, err
+		return measurement{Unopened: err.Error()}, nil
 	}
-	if _, base, ok := strings.Cut(b.Endpoint, "://"); ok && !strings.HasPrefix(base, name) {
-		d.Style = base
-	}
-	roots, err := trusted(host, b)
+	defer s.Close()
+	result, err := s3bench.Run(ctx, s, s3bench.Config{}, nil)
 	if err != nil {
-		d.NoCA = err.Error()
+		return measurement{Refused: err.Error(), Locked: errors.Is(err, s3bench.ErrLocked)}, ctx.Err()
 	}
-	addresses, err := resolve(ctx, host, name)
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil:
-		d.Resolve = err.Error()
-		return d, nil
-	}
-	d.Ignored = max(0, len(addresses)-maxAddresses)
-	addresses = addresses[:len(addresses)-d.Ignored]
-	d.Answers = make([]answer, len(addresses))
-	var all sync.WaitGroup
-	for i, a := range addresses {
-		all.Go(func() { d.Answers[i] = knock(ctx, host, net.JoinHostPort(a.String(), port), name, roots, d.Plain) })
-	}
-	all.Wait()
-	return d, nil
-}
-
-func trusted(host checks.Host, b platform.Bucket) (*x509.CertPool, error) {
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	ca, err := readCA(host, b)
-	if err == nil && ca != nil && !roots.AppendCertsFromPEM(ca) {
-		err = fmt.Errorf("ca_file %s holds no PEM certificate", b.CAFile)
-	}
-	return roots, err
-}
-
-func resolve(ctx context.Context, host checks.Host, name string) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(name); err == nil {
-		return []netip.Addr{a}, nil
-	}
-	addresses, err := host.Network.Lookup(ctx, name)
-	if err == nil && len(addresses) == 0 {
-		err = errors.New("it has no address")
-	}
-	return addresses, err
-}
-
-// knock connects to one address, shakes hands, and asks for / without
-// credentials: whatever the answer, it tells the time.
-func knock(ctx context.Context, host checks.Host, address, name string, roots *x509.CertPool, plain bool) answer {
-	a := answer{Address: address}
-	conn, err := host.Network.Dial(ctx, "tcp", address)
-	if err != nil {
-		a.Dial = ended(ctx, err)
-		return a
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	if !plain {
-		// The certificate is judged by hand: what is wrong with it is to be told,
-		// and the clock is behind it. No secret is sent.
-		secure := tls.Client(conn, &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
-		if err := secure.HandshakeContext(ctx); err != nil {
-			a.TLS = &certificate{Fault: ended(ctx, err), Why: "handshake"}
-			return a
-		}
-		c := examine(secure.ConnectionState().PeerCertificates, name, roots)
-		a.TLS, conn = &c, secure
-	}
-	a.ask(ctx, conn, name)
-	return a
-}
-
-// ended says that it was our time that was over, where it was.
-func ended(ctx context.Context, err error) string {
-	if ctx.Err() != nil {
-		return "no answer in time"
-	}
-	return err.Error()
-}
-
-// ask sends one request over the connection.
-func (a *answer) ask(ctx context.Context, conn net.Conn, name string) {
-	client := &http.Transport{
-		DialContext:            func(context.Context, string, string) (net.Conn, error) { return conn, nil },
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableKeepAlives:      true,
-	}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+name+"/", nil)
-	if err != nil {
-		a.HTTP = err.Error()
-		return
-	}
-	sent := time.Now()
-	resp, err := client.RoundTrip(req)
-	if err != nil {
-		a.HTTP = ended(ctx, err)
-		a.WantsTLS = strings.Contains(a.HTTP, `malformed HTTP response "\x15\x03`) // a TLS alert
-		return
-	}
-	defer resp.Body.Close()
-	a.Status = resp.StatusCode
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		// Both ends of the exchange bound the moment of the answer; its Date has
-		// lost up to a second.
-		middle := sent.Add(time.Since(sent) / 2)
-		skew := date.Add(500 * time.Millisecond).Sub(middle).Round(time.Second)
-		a.Skew = &skew
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-		a.Throttled = bytes.Contains(text, []byte("<Code>SlowDown"))
-		// nginx, Go and Apache say so in words, with status 400.
-		a.WantsTLS = resp.StatusCode == http.StatusBadRequest && bytes.Contains(bytes.ToLower(text), []byte("https"))
-	}
-}
-
-// maxRefusal is how much of a refusal is read.
-const maxRefusal = 4 << 10
-
-// examine says what a certificate is, and why it does not hold.
-func examine(chain []*x509.Certificate, name string, roots *x509.CertPool) certificate {
-	if len(chain) == 0 {
-		return certificate{Fault: "the server shows no certificate", Why: "handshake"}
-	}
-	leaf := chain[0]
-	c := certificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), From: leaf.NotBefore, Until: leaf.NotAfter}
-	for _, ip := range leaf.IPAddresses {
-		c.Names = append(c.Names, ip.String())
-	}
-	c.Names = append(c.Names, leaf.DNSNames...)
-	c.Names = c.Names[:min(len(c.Names), maxNames)]
-	options := x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: x509.NewCertPool()}
-	for _, other := range chain[1:] {
-		options.Intermediates.AddCert(other)
-	}
-	_, err := leaf.Verify(options)
-	if err == nil {
-		return c
-	}
-	c.Fault, c.Why = err.Error(), "chain"
-	var invalid x509.CertificateInvalidError
-	var other x509.HostnameError
-	var unknown x509.UnknownAuthorityError
-	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && time.Now().Before(leaf.NotBefore):
-		c.Why = "early"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		c.Why = "expired"
-	case errors.As(err, &other):
-		c.Why = "name"
-	case errors.As(err, &unknown):
-		c.Why = "authority"
-	}
-	return c
+	return measurement{Result: &result}, ctx.Err()
 }

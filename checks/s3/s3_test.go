@@ -2,20 +2,25 @@ package s3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,14 +31,14 @@ import (
 	"carbonio-check/checks/checkstest"
 	"carbonio-check/fixtures/fakes3"
 	"carbonio-check/platform"
-	"carbonio-check/runner"
+	"carbonio-check/s3bench"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
 const name = "s3.example.com"
 
@@ -52,7 +57,7 @@ type place struct {
 
 // at makes a mailstore whose s3.example.com is the server; change may plant a
 // fault in its configuration.
-func at(t *testing.T, server *fakes3.Server, node string, change func(*platform.Bucket), mailstores ...string) place {
+func at(t *testing.T, server *fakes3.Server, node string, change func(*platform.Bucket), others ...string) place {
 	t.Helper()
 	b := platform.Bucket{
 		Endpoint: strings.Split(server.URL(), ":")[0] + "://" + name + ":9000", Bucket: fakes3.Bucket,
@@ -64,13 +69,13 @@ func at(t *testing.T, server *fakes3.Server, node string, change func(*platform.
 	if change != nil {
 		change(&b)
 	}
-	p := place{server: server}
-	for _, m := range append([]string{node}, mailstores...) {
-		p.scope.Topology.Nodes = append(p.scope.Topology.Nodes, platform.Node{Name: m, Components: []platform.Component{platform.Mailstore}})
+	var nodes []platform.Node
+	for _, m := range append([]string{node}, others...) {
+		nodes = append(nodes, checkstest.Node(m, "", platform.Mailstore))
 	}
-	p.scope.Policy = platform.DefaultPolicy()
-	p.scope.Vantages = []checks.Vantage{{Node: node, Phase: checks.Preinstall}}
-	p.scope.Buckets = []platform.Bucket{b}
+	p := place{server: server, scope: checkstest.Scope(nodes...)}
+	p.scope.Vantages[0].Phase = checks.Preinstall
+	Buckets.Set(p.scope.Settings, []platform.Bucket{b})
 	p.host = checks.Host{
 		Files: checkstest.Files(map[string]string{"etc/s3-ca.pem": string(server.CAPEM())}),
 		Run:   checkstest.Commands(nil), Machine: checkstest.Machine{},
@@ -175,7 +180,7 @@ func TestFaults(t *testing.T) {
 			place: func(p *place) {
 				n := network(p.server)
 				n.DialFunc = func(context.Context, string, string) (net.Conn, error) {
-					return nil, errors.New("connect: connection refused")
+					return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 				}
 				p.host.Network = n
 			},
@@ -214,14 +219,47 @@ func TestFaults(t *testing.T) {
 			if f.place != nil {
 				f.place(&p)
 			}
-			seen := checkstest.Observe(t, Module{}, p.scope, p.host)
-			findings := runner.Judge([]checks.Module{Module{}}, runner.Selection{}, p.scope, seen)
-			findings = slices.DeleteFunc(findings, func(f checks.Finding) bool {
-				return slices.Contains([]string{shared, volumes, carbonio, throughput, ttfb, stability}, f.Check)
-			})
-			checkstest.Golden(t, filepath.Join("testdata", "faults", title+".golden"), settled(checkstest.Render(findings)))
+			looks := []checks.AnyLook{endpoints, rounds}
+			findings, _ := judge(p.scope, checks.NewRecord(observe(t.Context(), t, p, looks...)))
+			checkstest.Golden(t, filepath.Join("testdata", "faults", title+".golden"), settled(checkstest.Render(folded(findings))))
 		})
 	}
+}
+
+// folded replaces what a failure explains with the name of its root cause, and
+// fills in from the catalogue, as the runner does.
+func folded(findings []checks.Finding) []checks.Finding {
+	cause := func(f checks.Finding) (checks.Finding, bool) {
+		needs := slices.Clone(f.Needs)
+		for _, c := range f.Check.Needs {
+			needs = append(needs, c.On(f.Target))
+		}
+		for _, n := range needs {
+			for _, other := range findings {
+				if other.Status == checks.Fail && other.Check.On(other.Target) == n {
+					return other, true
+				}
+			}
+		}
+		return f, false
+	}
+	out := slices.Clone(findings)
+	for i, f := range out {
+		root, explained := f, false
+		for next, ok := cause(f); ok; next, ok = cause(next) {
+			root, explained = next, true
+		}
+		switch {
+		case explained && (f.Status == checks.Fail || f.Status == checks.Unknown):
+			out[i].Status, out[i].Remedy, out[i].Message = checks.Skip, "", "blocked by "+root.Check.On(root.Target).String()
+		case f.Status == checks.Fail, f.Status == checks.Warn:
+			out[i].Remedy = cmp.Or(f.Remedy, f.Check.Remedy)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b checks.Finding) int {
+		return cmp.Compare(slices.Index(catalogue, a.Check), slices.Index(catalogue, b.Check))
+	})
+	return out
 }
 
 var (
@@ -243,31 +281,32 @@ func TestASilentServer(t *testing.T) {
 	s := start(t, fakes3.Options{Intercept: func(http.ResponseWriter, *http.Request) bool { <-release; return true }})
 	defer close(release)
 	p := at(t, s, "mbox1.example.com", nil)
-	targets, err := Module{}.Targets(p.scope, p.host)
-	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	var seen []checks.Observation
-	for _, target := range targets {
-		seen = append(seen, observe(ctx, t, p, target))
-	}
-	for _, f := range (Module{}).Judge(p.scope, seen) {
-		require.NotEqual(t, checks.Pass, f.Status, "%s: %s", f.Check, f.Message)
+	findings, _ := judge(p.scope, checks.NewRecord(observe(ctx, t, p, Module.Looks()...)))
+	require.NotEmpty(t, findings)
+	for _, f := range findings {
+		require.NotEqual(t, checks.Pass, f.Status, "%s: %s", f.Check.ID, f.Message)
 	}
 }
 
-// observe is one look, through JSON and back.
-func observe(ctx context.Context, t *testing.T, p place, target checks.Target) checks.Observation {
+// observe makes looks, through JSON and back, each with its own deadline.
+func observe(ctx context.Context, t *testing.T, p place, looks ...checks.AnyLook) []checks.Observation {
 	t.Helper()
-	o := checks.Observation{Subject: "s3", Target: target, Vantage: p.scope.Self().Node}
-	data, err := Module{}.Observe(ctx, p.host, target)
-	if err != nil {
-		o.Error = err.Error()
+	var seen []checks.Observation
+	for _, look := range looks {
+		plan, err := look.Plan(p.scope, p.host)
+		require.NoError(t, err)
+		for _, next := range plan {
+			o := checks.Observation{Subject: "s3", Kind: next.Kind, Target: next.Target, Vantage: p.scope.Self().Node, At: time.Now()}
+			if o.Data, err = next.Observe(ctx, p.host); err != nil {
+				why := checks.Why(err)
+				o.Unseen = &why
+			}
+			seen = append(seen, o)
+		}
 	}
-	if o.Data, err = json.Marshal(data); err != nil {
-		t.Error(err)
-	}
-	return o
+	return seen
 }
 
 // Whatever happens, only keys below our prefix are touched, and nothing of ours
@@ -295,9 +334,9 @@ func TestItCannotHurt(t *testing.T) {
 			s := start(t, o)
 			foreign := plant(s)
 			p := at(t, s, "mbox1.example.com", nil, "mbox2.example.com")
-			for _, target := range targetsOf(t, p) {
+			for _, look := range Module.Looks() {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-				observe(ctx, t, p, target)
+				observe(ctx, t, p, look)
 				cancel()
 			}
 			requireUnhurt(t, s, foreign)
@@ -311,13 +350,6 @@ func plant(s *fakes3.Server) (versions []string) {
 		s.Put(key, []byte("foreign "+key))
 	}
 	return s.Versions()
-}
-
-func targetsOf(t *testing.T, p place) []checks.Target {
-	t.Helper()
-	targets, err := Module{}.Targets(p.scope, p.host)
-	require.NoError(t, err)
-	return targets
 }
 
 func requireUnhurt(t *testing.T, s *fakes3.Server, foreign []string) {
@@ -343,11 +375,7 @@ func TestAnInterruptionLeavesNothing(t *testing.T) {
 		}})
 		foreign := plant(s)
 		p := at(t, s, "mbox1.example.com", nil)
-		for _, target := range targetsOf(t, p) {
-			if target.Kind == kindBucket {
-				observe(ctx, t, p, target)
-			}
-		}
+		observe(ctx, t, p, rounds)
 		cancel()
 		requireUnhurt(t, s, foreign)
 	}
@@ -384,13 +412,11 @@ func TestSecretsAreNotKept(t *testing.T) {
 			p := at(t, start(t, fakes3.Options{Intercept: intercept}), "mbox1.example.com", nil, "mbox2.example.com")
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			var seen []checks.Observation
-			for _, target := range targetsOf(t, p) {
-				seen = append(seen, observe(ctx, t, p, target))
-			}
+			seen := observe(ctx, t, p, Module.Looks()...)
 			kept, err := json.Marshal(seen)
 			require.NoError(t, err)
-			told := checkstest.Render(Module{}.Judge(p.scope, seen))
+			findings, _ := judge(p.scope, checks.NewRecord(seen))
+			told := checkstest.Render(findings)
 			for _, form := range forms {
 				inJSON, err := json.Marshal(form)
 				require.NoError(t, err)
@@ -405,34 +431,31 @@ func TestSecretsAreNotKept(t *testing.T) {
 func meet(t *testing.T, servers ...*fakes3.Server) (checks.Scope, []checks.Observation) {
 	t.Helper()
 	names := []string{"mbox1.example.com", "mbox2.example.com", "mbox3.example.com"}[:len(servers)]
-	places := make([]place, len(servers))
-	results := make(chan checks.Observation, len(servers))
+	results := make(chan []checks.Observation, len(servers))
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second) // of which they wait for three
 	defer cancel()
+	var scope checks.Scope
 	for i, s := range servers {
-		others := slices.Delete(slices.Clone(names), i, i+1)
-		places[i] = at(t, s, names[i], nil, others...)
-		for _, target := range targetsOf(t, places[i]) {
-			if target.Kind == kindShared {
-				go func() { results <- observe(ctx, t, places[i], target) }()
-			}
+		p := at(t, s, names[i], nil, slices.Delete(slices.Clone(names), i, i+1)...)
+		go func() { results <- observe(ctx, t, p, exchanges) }()
+		if i == 0 {
+			scope = p.scope
+			scope.Vantages = nil
 		}
-	}
-	scope := places[0].scope
-	for _, p := range places[1:] {
 		scope.Vantages = append(scope.Vantages, p.scope.Self())
 	}
 	var seen []checks.Observation
 	for range servers {
-		seen = append(seen, <-results)
+		seen = append(seen, <-results...)
 	}
 	return scope, seen
 }
 
 func sharedFinding(t *testing.T, scope checks.Scope, seen []checks.Observation) checks.Finding {
 	t.Helper()
-	found := slices.DeleteFunc(Module{}.Judge(scope, seen), func(f checks.Finding) bool { return f.Check != shared })
+	found, _ := judge(scope, checks.NewRecord(seen))
 	require.Len(t, found, 1)
+	require.Equal(t, shared, found[0].Check)
 	return found[0]
 }
 
@@ -464,4 +487,126 @@ func TestDifference(t *testing.T) {
 		require.Equal(t, c.want, difference([]byte(c.got), want))
 	}
 	require.False(t, bytes.Equal(randomBytes(64), randomBytes(64)))
+}
+
+func TestBuckets(t *testing.T) {
+	good := platform.Bucket{Endpoint: "https://s3.example.com", Bucket: "carbonio-ha", AccessKey: accessRef, SecretKey: secretRef}
+	other := good
+	other.Bucket = "backup"
+	for want, buckets := range map[string][]platform.Bucket{
+		"":                     {good, other},
+		"bucket 2: bucket is":  {good, {Endpoint: good.Endpoint, AccessKey: accessRef, SecretKey: secretRef}},
+		"bucket 3: carbonio-h": {good, other, good},
+	} {
+		_, err := Buckets.Decode(func(into any) error { *into.(*[]platform.Bucket) = buckets; return nil })
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, "s3: "+want)
+		}
+	}
+	require.Error(t, minThroughput.Check(math.NaN()))
+	require.Equal(t, s3bench.Limits{Throughput: 100, TTFB: 50 * time.Millisecond, Stability: 2}, Limits(checks.Scope{}))
+}
+
+func TestTargets(t *testing.T) {
+	scope := checkstest.Scope(checkstest.Node("mbox1.example.com", "", platform.Mailstore), checkstest.Node("mbox2.example.com", "", platform.Mailstore))
+	names := func() (out []string) {
+		for _, look := range Module.Looks() {
+			plan, err := look.Plan(scope, checks.Host{})
+			require.NoError(t, err)
+			for _, p := range plan {
+				out = append(out, p.Kind+" "+p.Target.Name+" "+p.Target.Address)
+			}
+		}
+		return out
+	}
+	require.Equal(t, []string{"carbonio mbox1.example.com "}, names())
+	Buckets.Set(scope.Settings, []platform.Bucket{
+		{Endpoint: "https://s3.example.com", Bucket: "a", PathStyle: true},
+		{Endpoint: "https://s3.example.com", Bucket: "b", PathStyle: true},
+		{Endpoint: "http://s3.example.com", Bucket: "c"},
+	})
+	Benchmark.Set(scope.Settings, true)
+	scope.Vantages[0].Phase = checks.Preinstall
+	require.Equal(t, []string{
+		"endpoint s3.example.com:443 s3.example.com:443", "endpoint c.s3.example.com:80 c.s3.example.com:80",
+		"bucket a at s3.example.com s3.example.com:443", "bucket b at s3.example.com s3.example.com:443", "bucket c at s3.example.com c.s3.example.com:80",
+		"shared a at s3.example.com s3.example.com:443", "shared b at s3.example.com s3.example.com:443", "shared c at s3.example.com c.s3.example.com:80",
+		"benchmark a at s3.example.com s3.example.com:443", "benchmark b at s3.example.com s3.example.com:443", "benchmark c at s3.example.com c.s3.example.com:80",
+	}, names())
+	targets, err := sharedTargets(scope, checks.Host{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"mbox2.example.com"}, targets[0].Ask.Others)
+}
+
+// dialling makes a place whose every connection is made by a function.
+func dialling(t *testing.T, dial func(context.Context) (net.Conn, error)) place {
+	t.Helper()
+	p := at(t, start(t, fakes3.Options{TLS: true}), "mbox1.example.com", nil)
+	n := network(p.server)
+	n.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+	p.host.Network = n
+	return p
+}
+
+// What is ours is no fault of the object storage.
+func TestOurOwnFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		dial func(context.CancelFunc) error
+		code checks.Code
+	}{
+		"no descriptors": {func(context.CancelFunc) error { return &net.OpError{Op: "dial", Err: syscall.EMFILE} }, checks.Starved},
+		"interrupted":    {func(end context.CancelFunc) error { end(); return context.Canceled }, checks.Interrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			p := dialling(t, func(context.Context) (net.Conn, error) { return nil, c.dial(cancel) })
+			for _, look := range []checks.AnyLook{endpoints, rounds} {
+				seen := observe(ctx, t, p, look)
+				require.Equal(t, c.code, seen[0].Unseen.Code)
+				findings, _ := judge(p.scope, checks.NewRecord(seen))
+				for _, f := range findings {
+					require.Equal(t, checks.Unknown, f.Status, f.Message)
+				}
+			}
+		})
+	}
+}
+
+func TestContacts(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		want  address
+	}{
+		"mute":    {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, address{Contact: checks.Contact{State: checks.Mute}}},
+		"hung up": {func(c net.Conn) { _, _ = c.Read(make([]byte, 1<<10)) }, address{Contact: checks.Contact{State: checks.HungUp}}},
+		"another protocol": {
+			func(c net.Conn) { _, _ = c.Read(make([]byte, 1<<10)); _, _ = io.WriteString(c, "220 mail ESMTP\r\n") },
+			address{Contact: checks.Contact{State: checks.Broken, Words: "tls: first record does not look like a TLS handshake"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			to := checkstest.Serve(t, c.serve)
+			p := dialling(t, func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", to) })
+			targets, err := endpointTargets(p.scope, p.host)
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			r, err := observeEndpoint(ctx, p.host, targets[0])
+			require.NoError(t, err)
+			c.want.Address = "192.0.2.7:9000"
+			require.Equal(t, []address{c.want}, r.Addresses)
+		})
+	}
+}
+
+// What may stay for good is not measured.
+func TestMeasurement(t *testing.T) {
+	p := at(t, start(t, fakes3.Options{ObjectLock: true}), "mbox1.example.com", nil)
+	Benchmark.Set(p.scope.Settings, true)
+	require.JSONEq(t, `{"locked": true, "refused": "`+s3bench.ErrLocked.Error()+`"}`, string(observe(t.Context(), t, p, benchmarks)[0].Data))
+	p.host.Secret = nil
+	require.JSONEq(t, `{"unopened": "credentials cannot be fetched here"}`, string(observe(t.Context(), t, p, benchmarks)[0].Data))
 }

@@ -1,0 +1,204 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"carbonio-check/checks"
+	"carbonio-check/s3bench/store"
+)
+
+// Two mailstores share a bucket when one reads what the other wrote. But what a
+// run writes it removes, so the mailstores have to meet: each writes a marker that
+// names it, and reads the markers of the others while they stand. Where they did
+// not look at the same time, what else the bucket holds tells whether it is the
+// same one.
+
+const (
+	// meetingTime is how long a mailstore waits for the others to write. Ansible
+	// starts the same command everywhere within a second or two.
+	meetingTime = 5 * time.Second
+	meetingPoll = 250 * time.Millisecond
+	// lingering is how long a marker stays once all the others were read: so the
+	// last one to look still finds it.
+	lingering = 4 * meetingPoll
+	// maxMarkers bounds what is read of other runs.
+	maxMarkers = 1000
+	// maxMarker bounds a marker, in bytes.
+	maxMarker = 1 << 10
+	// sampled is how many of the bucket's first objects stand for its content.
+	sampled = 100
+	markers = "shared/"
+)
+
+// sharing is what one mailstore saw of the others in a bucket.
+type sharing struct {
+	round        // of which it only reads
+	Failed *step `json:"failed,omitempty"`
+	// Own is the marker that it wrote, and from when to when it stood, by the
+	// server's clock, which is one for all.
+	Own     *marker   `json:"own,omitempty"`
+	Written time.Time `json:"written,omitzero"`
+	Until   time.Time `json:"until,omitzero"`
+	Read    []marker  `json:"read,omitempty"` // those of others, by key
+	// Sample are fingerprints of the first objects that are not ours.
+	Sample []string `json:"sample,omitempty"`
+}
+
+// A marker is an object with a node's name, which another mailstore reads.
+type marker struct {
+	Key  string `json:"key"`
+	Hash string `json:"hash"` // of its content
+}
+
+// An exchange is a look at the others under way.
+type exchange struct {
+	sharing
+	session
+	partners
+}
+
+func observeShared(ctx context.Context, host checks.Host, t checks.Target[partners]) (sharing, error) {
+	if len(t.Ask.Others) == 0 {
+		return sharing{}, nil // nobody to meet
+	}
+	opened, err := open(host, t.Ask.Bucket)
+	if err != nil {
+		return sharing{round: round{Unopened: err.Error()}}, nil
+	}
+	defer opened.Close()
+	x := &exchange{session: newSession(opened), partners: t.Ask}
+	writable := x.mayWrite(ctx)
+	first := x.session.Steps[0]
+	if first.ok() {
+		x.sample(ctx)
+	} else {
+		x.Failed = &first // who may not list can see nobody
+	}
+	if x.Failed == nil && writable {
+		x.session.Left = x.cleaned(ctx, x.meet)
+	}
+	x.sharing.round = x.session.round
+	return x.sharing, x.ended(ctx)
+}
+
+// meet writes a marker, and reads those of the others until all were there.
+func (x *exchange) meet(ctx context.Context) {
+	text := x.Self + " " + hex.EncodeToString(randomBytes(16))
+	name := markers + strings.ToLower(x.Self)
+	info, err := x.space.Put(ctx, name, strings.NewReader(text), int64(len(text)))
+	if err != nil {
+		x.fail(stepPut, err)
+		return
+	}
+	x.Own = &marker{Key: x.space.Key(name), Hash: hash(text)}
+	x.Written = info.Server
+	began := time.Now()
+	x.wait(ctx)
+	x.Until = x.Written.Add(time.Since(began))
+	slices.SortFunc(x.Read, func(a, b marker) int { return cmp.Compare(a.Key, b.Key) })
+}
+
+func (x *exchange) fail(name string, err error) {
+	s := outcome(name, err)
+	x.Failed = &s
+}
+
+// sample takes fingerprints of what the bucket holds besides our own objects.
+func (x *exchange) sample(ctx context.Context) {
+	objects, err := x.store.List(ctx, "", sampled+maxMarkers)
+	if err != nil {
+		x.fail(stepList, err)
+	}
+	for _, o := range objects {
+		if strings.HasPrefix(o.Key, store.Root) || len(x.Sample) == sampled {
+			continue
+		}
+		x.Sample = append(x.Sample, hash(o.Key + "\x00" + o.ETag)[:12])
+	}
+}
+
+// wait looks for markers again and again, until those of all the others were
+// read and had time to be read themselves, or the time is over.
+func (x *exchange) wait(ctx context.Context) {
+	ctx, cancel := checks.Share(ctx, 0.5) // the rest is for the removing
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, meetingTime)
+	defer cancel()
+	poll := time.NewTicker(meetingPoll)
+	defer poll.Stop()
+	seen := map[string]string{} // key to node
+	left := lingering
+	for {
+		x.collect(ctx, seen)
+		if x.complete(seen) {
+			if left -= meetingPoll; left <= 0 {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// complete says that a marker of every other mailstore was read.
+func (x *exchange) complete(seen map[string]string) bool {
+	read := slices.Collect(maps.Values(seen))
+	return !slices.ContainsFunc(x.Others, func(name string) bool { return !slices.Contains(read, name) })
+}
+
+// writer is the other mailstore whose marker a key is, if it is one:
+// "carbonio-check/<run>/shared/<node>".
+func (x *exchange) writer(key string) string {
+	parts := strings.SplitN(key, "/", 4)
+	if len(parts) != 4 || parts[0]+"/" != store.Root || parts[2]+"/" != markers {
+		return ""
+	}
+	for _, name := range x.Others {
+		if strings.EqualFold(name, parts[3]) {
+			return name
+		}
+	}
+	return ""
+}
+
+// collect reads the markers of the other mailstores that it has not read yet.
+// What fails is kept until it succeeds: who cannot look proves nothing.
+func (x *exchange) collect(ctx context.Context, seen map[string]string) {
+	objects, err := x.store.List(ctx, store.Root, maxMarkers)
+	if ctx.Err() != nil {
+		return // our own time is over
+	}
+	x.Failed = nil
+	if err != nil {
+		x.fail(stepList, err)
+	}
+	for _, o := range objects {
+		node := x.writer(o.Key)
+		if node == "" || seen[o.Key] != "" {
+			continue
+		}
+		text, err := x.get(ctx, o.Key, 0, -1, maxMarker)
+		switch {
+		case err == nil:
+			seen[o.Key] = node
+			x.Read = append(x.Read, marker{o.Key, hash(string(text))})
+		case ctx.Err() == nil && !outcome(stepGet, err).missing():
+			x.fail(stepGet, err)
+		}
+	}
+}
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}
