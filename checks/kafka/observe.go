@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,36 +14,33 @@ import (
 	"carbonio-check/checks"
 )
 
-const (
-	// metadataLog is the topic of KRaft's own quorum.
-	metadataLog = "__cluster_metadata"
-)
-
 // A broker is what one broker says of itself and of its cluster.
 type broker struct {
-	// Down is why it said nothing; the rest is empty then.
-	Down    string   `json:"down,omitempty"`
-	Cluster string   `json:"cluster,omitempty"` // of a broker that answers, never empty
-	ID      int32    `json:"id"`                // -1: it does not tell
-	KRaft   bool     `json:"kraft,omitempty"`
-	Roles   string   `json:"roles,omitempty"` // process.roles
-	Brokers []listed `json:"brokers,omitempty"`
+	// Contact is how the conversation ended where the broker told nothing; the
+	// rest is empty then.
+	Contact checks.Contact `json:"contact,omitzero"`
+	Cluster string         `json:"cluster,omitempty"` // of a broker that told something, never empty
+	ID      int32          `json:"id,omitempty"`      // -1: not known
+	Roles   string         `json:"roles,omitempty"`   // process.roles; only KRaft has it
+	Brokers []listed       `json:"brokers,omitempty"`
 	// Controller is who leads a cluster with ZooKeeper. With KRaft it is any
 	// broker, at random (KRaftMetadataCache): the quorum knows.
-	Controller int32   `json:"controller"`
+	Controller int32   `json:"controller,omitempty"`
 	Topics     []topic `json:"topics,omitempty"`
 	// Defaults are the broker's settings for new topics, as it prints them.
 	Defaults map[string]string `json:"defaults,omitempty"`
-	// NoConfig is why the settings and the broker's own id are not known.
-	NoConfig string  `json:"no_config,omitempty"`
-	Quorum   *quorum `json:"quorum,omitempty"`
-	NoQuorum string  `json:"no_quorum,omitempty"` // why there is none
+	// ConfigUnseen is why the settings and the broker's own id are not known.
+	ConfigUnseen *checks.Unseen  `json:"config_unseen,omitempty"`
+	Quorum       *metadataQuorum `json:"quorum,omitempty"`
+	QuorumUnseen *checks.Unseen  `json:"quorum_unseen,omitempty"`
 	// Lost: the broker asked the controller on our behalf, and got no answer.
 	Lost bool `json:"lost,omitempty"`
-	// Resolved is where the broker's advertised name leads from here.
-	Resolved   []string `json:"resolved,omitempty"`
-	Unresolved string   `json:"unresolved,omitempty"`
+	// Resolved is what the broker's advertised name resolves to here.
+	Resolved   []string       `json:"resolved,omitempty"`
+	Unresolved *checks.Unseen `json:"unresolved,omitempty"`
 }
+
+func (b broker) kraft() bool { return b.Roles != "" }
 
 // A listed broker is one that is alive, as the cluster advertises it.
 type listed struct {
@@ -68,8 +62,8 @@ type partition struct {
 	ISR      []int32 `json:"isr"`
 }
 
-// A quorum is what the active controller says of those who vote for it.
-type quorum struct {
+// A metadataQuorum is what the active controller says of those who vote for it.
+type metadataQuorum struct {
 	Leader int32   `json:"leader"` // -1: none
 	Epoch  int32   `json:"epoch"`
 	Voters []voter `json:"voters"`
@@ -84,16 +78,17 @@ type voter struct {
 	CaughtUp int64 `json:"caught_up"` // when it last had everything
 }
 
-// Observe looks at one broker, over one connection.
-func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (any, error) {
+// observe looks at one broker, over one connection.
+func observe(ctx context.Context, host checks.Host, t checks.Target[expected]) (broker, error) {
 	if t.Address == "" {
-		return nil, checks.ErrNoAddress
+		return broker{}, checks.ErrNoAddress
 	}
-	ctx, cancel := checks.Share(ctx, 0.9) // to say in time who kept silent
+	ctx, cancel := checks.Share(ctx, 0.9) // to say in time that it did not respond
 	defer cancel()
 	conn, err := host.Network.Dial(ctx, "tcp", t.Address)
 	if err != nil {
-		return down(ctx, err, "no answer from its port")
+		c, err := checks.Dialled(ctx, err)
+		return broker{Contact: c}, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -103,10 +98,10 @@ func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (a
 		seen, err = metadata(w)
 	}
 	if err != nil {
-		return down(ctx, err, "it accepts the connection, and then keeps silent")
+		return nothing(ctx, err)
 	}
-	seen.askSelf(w, arg(t, argID))
-	if seen.KRaft {
+	seen.askSelf(w, t.Ask.ID)
+	if seen.kraft() {
 		configure, elect := seen.askTopics(w), seen.askQuorum(w) // both at once
 		configure()
 		elect(ctx)
@@ -118,27 +113,30 @@ func (Module) Observe(ctx context.Context, host checks.Host, t checks.Target) (a
 	return seen, nil
 }
 
-// down words why a broker said nothing. An error that is ours, such as an
-// interrupt or too many open files, says nothing of it and is returned.
-func down(ctx context.Context, err error, silence string) (any, error) {
-	var icmp *checks.RejectedError
-	var timeout net.Error
-	why := ""
+// nothing is why a broker that accepted the connection told nothing.
+func nothing(ctx context.Context, err error) (broker, error) {
+	var failed *kerr.Error
+	var refused refusal
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, syscall.EMFILE):
-		return nil, err
-	case errors.As(err, &icmp):
-		why = fmt.Sprintf("%s, says %s", icmp.Reason, icmp.By)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		why = "nothing listens on its port"
-	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		why = silence
-	case errors.Is(err, errHungUp):
-		why = err.Error() + ": it may want TLS or a login, or be no broker"
-	default:
-		why = err.Error()
+	case errors.Is(err, errStranger):
+		return broker{Contact: checks.Contact{State: checks.Stranger, Words: "Kafka broker: " + err.Error()}}, nil
+	case errors.As(err, &failed), errors.As(err, &refused):
+		return broker{Contact: checks.Contact{State: checks.Open, Words: err.Error()}}, nil
 	}
-	return broker{Down: why, ID: -1, Controller: -1}, nil
+	c, err := checks.Spoken(ctx, err)
+	return broker{Contact: c}, err
+}
+
+// unseen is why one question of several was not answered; nil when it was.
+func unseen(err error) *checks.Unseen {
+	if err == nil {
+		return nil
+	}
+	why := checks.Why(err)
+	if errors.Is(err, kerr.ClusterAuthorizationFailed) || errors.Is(err, kerr.TopicAuthorizationFailed) {
+		why.Code = checks.Denied
+	}
+	return &why
 }
 
 func metadata(w *wire) (broker, error) {
@@ -150,7 +148,7 @@ func metadata(w *wire) (broker, error) {
 		return broker{}, err
 	}
 	if answer.ClusterID == nil || *answer.ClusterID == "" {
-		return broker{}, errors.New("it names no cluster")
+		return broker{}, refusal("it names no cluster")
 	}
 	seen := broker{Cluster: *answer.ClusterID, ID: -1, Controller: answer.ControllerID}
 	for _, l := range answer.Brokers {
@@ -158,116 +156,108 @@ func metadata(w *wire) (broker, error) {
 	}
 	slices.SortFunc(seen.Brokers, func(a, b listed) int { return cmp.Compare(a.ID, b.ID) })
 	for _, t := range answer.Topics {
-		if t.Topic != nil {
-			seen.Topics = append(seen.Topics, topic{Name: *t.Topic, Partitions: partitions(t.Partitions)})
+		if t.Topic == nil {
+			continue
 		}
+		one := topic{Name: *t.Topic}
+		for _, p := range t.Partitions {
+			one.Partitions = append(one.Partitions, partition{p.Partition, p.Leader, p.Replicas, p.ISR})
+		}
+		slices.SortFunc(one.Partitions, func(a, b partition) int { return cmp.Compare(a.ID, b.ID) })
+		seen.Topics = append(seen.Topics, one)
 	}
 	slices.SortFunc(seen.Topics, func(a, b topic) int { return cmp.Compare(a.Name, b.Name) })
 	return seen, nil
 }
 
-func partitions(all []kmsg.MetadataResponseTopicPartition) []partition {
-	var out []partition
-	for _, p := range all {
-		out = append(out, partition{p.Partition, p.Leader, p.Replicas, p.ISR})
-	}
-	slices.SortFunc(out, func(a, b partition) int { return cmp.Compare(a.ID, b.ID) })
-	return out
-}
-
 // askSelf asks for the settings of every broker that may be this one: it
 // refuses to speak for another, and so tells who it is.
-func (s *broker) askSelf(w *wire, expected string) {
+func (b *broker) askSelf(w *wire, expected string) {
 	var ids []string
-	for _, l := range s.Brokers {
+	for _, l := range b.Brokers {
 		ids = append(ids, strconv.Itoa(int(l.ID)))
 	}
 	if expected != "" && !slices.Contains(ids, expected) {
 		ids = append(ids, expected)
 	}
-	var resources []kmsg.DescribeConfigsRequestResource
-	for _, id := range ids {
-		resources = append(resources, resource(kmsg.ConfigResourceTypeBroker, id, append(newTopics, processRoles)))
+	found, err := ask(w, kmsg.ConfigResourceTypeBroker, ids, ownSettings)()
+	b.ConfigUnseen = unseen(err)
+	for id, settings := range found {
+		if n, err := strconv.ParseInt(id, 10, 32); err == nil {
+			b.ID = int32(n)
+		}
+		b.Roles = settings[processRoles]
+		delete(settings, processRoles)
+		b.Defaults = settings
 	}
-	s.configure(w, resources)()
-	if s.KRaft {
+	if b.ID < 0 {
+		b.ConfigUnseen = cmp.Or(b.ConfigUnseen, unseen(refusal("it is none that the cluster lists")))
+	}
+	if b.kraft() {
 		return
 	}
-	for i, t := range s.Topics { // what they have unless it was changed
+	for i, t := range b.Topics { // what they have unless it was changed
 		setting := minISR
 		if t.Name == transactionLog {
 			setting = txnMinISR
 		}
-		s.Topics[i].MinISR, _ = strconv.Atoi(s.Defaults[setting]) // 0: not known
+		b.Topics[i].MinISR, _ = strconv.Atoi(b.Defaults[setting]) // 0: not known
 	}
 }
 
 // askTopics asks for the settings of all topics. Never ask without KRaft: a
 // broker that has lost ZooKeeper would wait for it, each time with one more of
 // its eight threads, until it answers nobody any more (seen with 3.1.1).
-func (s *broker) askTopics(w *wire) (take func()) {
-	var resources []kmsg.DescribeConfigsRequestResource
-	for _, t := range s.Topics {
-		resources = append(resources, resource(kmsg.ConfigResourceTypeTopic, t.Name, []string{minISR}))
+func (b *broker) askTopics(w *wire) (take func()) {
+	var names []string
+	for _, t := range b.Topics {
+		names = append(names, t.Name)
 	}
-	return s.configure(w, resources)
+	wait := ask(w, kmsg.ConfigResourceTypeTopic, names, []string{minISR})
+	return func() {
+		found, err := wait()
+		b.ConfigUnseen = cmp.Or(unseen(err), b.ConfigUnseen)
+		for i, t := range b.Topics {
+			b.Topics[i].MinISR, _ = strconv.Atoi(found[t.Name][minISR]) // 0: not known
+		}
+	}
 }
 
-// configure asks for settings, and returns what waits for them and takes them.
-func (s *broker) configure(w *wire, resources []kmsg.DescribeConfigsRequestResource) (take func()) {
+// ask asks for settings of brokers or topics, and returns what waits for them.
+func ask(w *wire, kind kmsg.ConfigResourceType, names, settings []string) (wait func() (map[string]map[string]string, error)) {
 	request, answer := kmsg.NewPtrDescribeConfigsRequest(), kmsg.NewPtrDescribeConfigsResponse()
-	request.Resources = resources
-	wait := w.ask(request, answer)
-	return func() {
-		if err := wait(); err != nil {
-			s.NoConfig = err.Error()
-			return
-		}
+	for _, name := range names {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName, r.ConfigNames = kind, name, settings
+		request.Resources = append(request.Resources, r)
+	}
+	answered := w.ask(request, answer)
+	return func() (map[string]map[string]string, error) {
+		found, err := map[string]map[string]string{}, answered()
 		for _, r := range answer.Resources {
-			if err := kerr.ErrorForCode(r.ErrorCode); err == nil {
-				s.take(r)
-			} else if !errors.Is(err, kerr.InvalidRequest) { // that is: it is not this one
-				s.NoConfig = err.Error()
+			refused := kerr.ErrorForCode(r.ErrorCode)
+			switch {
+			case errors.Is(refused, kerr.InvalidRequest): // it is not this broker
+				continue
+			case refused != nil:
+				err = refused
+				continue
+			}
+			found[r.ResourceName] = map[string]string{}
+			for _, c := range r.Configs {
+				if c.Value != nil {
+					found[r.ResourceName][c.Name] = *c.Value
+				}
 			}
 		}
-	}
-}
-
-func resource(kind kmsg.ConfigResourceType, name string, keys []string) kmsg.DescribeConfigsRequestResource {
-	r := kmsg.NewDescribeConfigsRequestResource()
-	r.ResourceType, r.ResourceName, r.ConfigNames = kind, name, keys
-	return r
-}
-
-// take takes the settings of a topic, or of the broker itself.
-func (s *broker) take(r kmsg.DescribeConfigsResponseResource) {
-	settings := map[string]string{}
-	for _, c := range r.Configs {
-		if c.Value != nil {
-			settings[c.Name] = *c.Value
-		}
-	}
-	switch r.ResourceType {
-	case kmsg.ConfigResourceTypeTopic:
-		i, ok := slices.BinarySearchFunc(s.Topics, r.ResourceName, func(t topic, name string) int { return cmp.Compare(t.Name, name) })
-		if ok {
-			s.Topics[i].MinISR, _ = strconv.Atoi(settings[minISR]) // 0: not known
-		}
-	case kmsg.ConfigResourceTypeBroker:
-		if id, err := strconv.ParseInt(r.ResourceName, 10, 32); err == nil {
-			s.ID = int32(id)
-		}
-		s.Roles = settings[processRoles]
-		s.KRaft = s.Roles != ""
-		delete(settings, processRoles)
-		s.Defaults = settings
+		return found, err
 	}
 }
 
 // askQuorum asks the active controller, which the broker passes the question on
 // to, waiting for it as long as there is none. So it is asked last, and not
 // waited for all the time that is left.
-func (s *broker) askQuorum(w *wire) (take func(context.Context)) {
+func (b *broker) askQuorum(w *wire) (take func(context.Context)) {
 	request, answer := kmsg.NewPtrDescribeQuorumRequest(), kmsg.NewPtrDescribeQuorumResponse()
 	request.Topics = []kmsg.DescribeQuorumRequestTopic{{
 		Topic:      metadataLog,
@@ -279,60 +269,61 @@ func (s *broker) askQuorum(w *wire) (take func(context.Context)) {
 		defer cancel()
 		defer context.AfterFunc(half, func() { w.conn.Close() })()
 		if err := wait(); err != nil {
-			s.NoQuorum, s.Lost = err.Error(), half.Err() != nil && ctx.Err() == nil
+			b.QuorumUnseen, b.Lost = unseen(err), half.Err() != nil && ctx.Err() == nil
 			return
 		}
-		if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-			s.NoQuorum, s.Lost = err.Error(), kerr.IsRetriable(err)
-			return
-		}
-		for _, t := range answer.Topics {
-			for _, p := range t.Partitions {
-				s.takeQuorum(p)
-			}
-		}
+		b.takeQuorum(answer)
 	}
 }
 
-func (s *broker) takeQuorum(p kmsg.DescribeQuorumResponseTopicPartition) {
-	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-		s.NoQuorum, s.Lost = err.Error(), kerr.IsRetriable(err)
-		return
+// takeQuorum takes an answer, which holds one partition unless it is an error.
+func (b *broker) takeQuorum(answer *kmsg.DescribeQuorumResponse) {
+	err := kerr.ErrorForCode(answer.ErrorCode)
+	for _, t := range answer.Topics {
+		for _, p := range t.Partitions {
+			err = cmp.Or(err, kerr.ErrorForCode(p.ErrorCode))
+			b.Quorum = &metadataQuorum{Leader: p.LeaderID, Epoch: p.LeaderEpoch}
+			for _, v := range p.CurrentVoters {
+				b.Quorum.Voters = append(b.Quorum.Voters, voter{v.ReplicaID, v.LogEndOffset, v.LastFetchTimestamp, v.LastCaughtUpTimestamp})
+			}
+			slices.SortFunc(b.Quorum.Voters, func(a, b voter) int { return cmp.Compare(a.ID, b.ID) })
+		}
 	}
-	q := &quorum{Leader: p.LeaderID, Epoch: p.LeaderEpoch}
-	for _, v := range p.CurrentVoters {
-		q.Voters = append(q.Voters, voter{v.ReplicaID, v.LogEndOffset, v.LastFetchTimestamp, v.LastCaughtUpTimestamp})
+	if err == nil && b.Quorum == nil {
+		err = refusal("the answer is empty")
 	}
-	slices.SortFunc(q.Voters, func(a, b voter) int { return cmp.Compare(a.ID, b.ID) })
-	s.Quorum = q
+	if err != nil {
+		b.Quorum, b.QuorumUnseen, b.Lost = nil, unseen(err), kerr.IsRetriable(err)
+	}
 }
 
 // resolve looks up the name that clients are told to connect to.
-func (s *broker) resolve(ctx context.Context, network checks.Network, t checks.Target) {
-	self, ok := s.self(t)
+func (b *broker) resolve(ctx context.Context, network checks.Network, t checks.Target[expected]) {
+	self, ok := b.self(t)
 	if !ok {
 		return
 	}
 	addresses, err := network.Lookup(ctx, self.Host)
-	if err != nil {
-		s.Unresolved = err.Error()
-	}
+	b.Unresolved = unseen(err)
 	for _, a := range addresses {
-		s.Resolved = append(s.Resolved, a.Unmap().String())
+		b.Resolved = append(b.Resolved, a.Unmap().String())
 	}
 }
 
 // self is the broker's own entry: the one with its id, where that is known,
 // else the one with the id that the inventory gives it, or with its name.
-func (s *broker) self(t checks.Target) (listed, bool) {
-	is := func(l listed) bool { return l.ID == s.ID }
-	if s.ID < 0 {
-		is = func(l listed) bool {
-			return strconv.Itoa(int(l.ID)) == arg(t, argID) || arg(t, argID) == "" && strings.EqualFold(l.Host, t.Node)
+func (b broker) self(t checks.Target[expected]) (listed, bool) {
+	i := slices.IndexFunc(b.Brokers, func(l listed) bool {
+		switch {
+		case b.ID >= 0:
+			return l.ID == b.ID
+		case t.Ask.ID != "":
+			return strconv.Itoa(int(l.ID)) == t.Ask.ID
 		}
+		return strings.EqualFold(l.Host, t.Node)
+	})
+	if i < 0 {
+		return listed{}, false
 	}
-	if i := slices.IndexFunc(s.Brokers, is); i >= 0 {
-		return s.Brokers[i], true
-	}
-	return listed{}, false
+	return b.Brokers[i], true
 }

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -22,13 +23,10 @@ const maxAnswer = 4 << 20
 // takes the messages but not the client: that one dials, retries and waits as it
 // sees fit.
 type wire struct {
-	conn    net.Conn
-	asked   int32              // the number of the last request
-	offered map[int16]versions // by the key of the request
+	conn   net.Conn
+	asked  int32          // the number of the last request
+	common map[int16]form // the best that both speak, by the key of the request
 }
-
-// versions are the first and the last that a broker speaks.
-type versions struct{ first, last int16 }
 
 // A form is what an answer looks like in one version of the protocol: a digit is
 // as many bytes, s a string, [] an array; S and {} are those of the flexible
@@ -52,21 +50,33 @@ var forms = map[int16][]form{
 }
 
 var (
-	errHungUp  = errors.New("it closes the connection without an answer")
-	errGarbled = errors.New("its answer is garbled: it may be no broker")
+	// errStranger is of whatever does not speak the protocol.
+	errStranger = errors.New("it may want TLS, or be no broker")
+	errGarbled  = fmt.Errorf("its answer is garbled: %w", errStranger)
 )
+
+// A refusal is of a broker that speaks the protocol, and gives no answer that
+// can be used.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
 
 // over agrees with the broker on the versions to speak. Whoever made the
 // connection closes it, also when the time is up.
 func over(conn net.Conn) (*wire, error) {
 	// Every broker speaks this version of this request (KIP-511).
-	w := &wire{conn: conn, offered: map[int16]versions{int16(kmsg.ApiVersions): {}}}
+	versions := int16(kmsg.ApiVersions)
+	w := &wire{conn: conn, common: map[int16]form{versions: forms[versions][0]}}
 	answer := kmsg.NewPtrApiVersionsResponse()
 	if err := w.ask(kmsg.NewPtrApiVersionsRequest(), answer)(); err != nil {
 		return nil, err
 	}
 	for _, k := range answer.ApiKeys {
-		w.offered[k.ApiKey] = versions{k.MinVersion, k.MaxVersion}
+		for _, f := range slices.Backward(forms[k.ApiKey]) {
+			if k.MinVersion <= f.version && f.version <= k.MaxVersion {
+				w.common[k.ApiKey] = f
+			}
+		}
 	}
 	return w, kerr.ErrorForCode(answer.ErrorCode)
 }
@@ -74,17 +84,19 @@ func over(conn net.Conn) (*wire, error) {
 // ask sends a request, and returns what waits for its answer. Several requests
 // may be on their way: they are answered, and waited for, in their order.
 func (w *wire) ask(request kmsg.Request, answer kmsg.Response) (wait func() error) {
-	f, err := w.common(request.Key())
-	if err == nil {
-		request.SetVersion(f.version)
-		answer.SetVersion(f.version)
-		w.asked++
-		_, err = w.conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("carbonio-check")).AppendRequest(nil, request, w.asked))
+	f, ok := w.common[request.Key()]
+	if !ok {
+		return func() error {
+			return refusal("it does not know " + kmsg.NameForKey(request.Key()) + " in a version known here")
+		}
 	}
-	if err != nil {
+	request.SetVersion(f.version)
+	answer.SetVersion(f.version)
+	w.asked++
+	number := w.asked
+	if _, err := w.conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("carbonio-check")).AppendRequest(nil, request, number)); err != nil {
 		return func() error { return plain(err) }
 	}
-	number := w.asked
 	return func() error {
 		message, err := receive(w.conn, number)
 		if err != nil {
@@ -94,17 +106,6 @@ func (w *wire) ask(request kmsg.Request, answer kmsg.Response) (wait func() erro
 	}
 }
 
-// common is the best form that the broker speaks as well.
-func (w *wire) common(key int16) (form, error) {
-	offered, ok := w.offered[key]
-	for _, f := range forms[key] {
-		if ok && offered.first <= f.version && f.version <= offered.last {
-			return f, nil
-		}
-	}
-	return form{}, fmt.Errorf("it does not know %s in a version known here", kmsg.NameForKey(key))
-}
-
 // receive reads the answer to the request of that number.
 func receive(r io.Reader, number int32) ([]byte, error) {
 	var size uint32
@@ -112,14 +113,14 @@ func receive(r io.Reader, number int32) ([]byte, error) {
 		return nil, err
 	}
 	if size < 4 || size > maxAnswer {
-		return nil, fmt.Errorf("it announces an answer of %d bytes: it may want TLS, or be no broker", size)
+		return nil, fmt.Errorf("it announces an answer of %d bytes: %w", size, errStranger)
 	}
 	message := make([]byte, size)
 	if _, err := io.ReadFull(r, message); err != nil {
 		return nil, err
 	}
 	if got := int32(binary.BigEndian.Uint32(message)); got != number {
-		return nil, fmt.Errorf("it answers request %d, and was asked %d: it may be no broker", got, number)
+		return nil, fmt.Errorf("it answers request %d, and was asked %d: %w", got, number, errStranger)
 	}
 	return message[4:], nil
 }
@@ -127,65 +128,62 @@ func receive(r io.Reader, number int32) ([]byte, error) {
 // plain is an error without the addresses of the connection.
 func plain(err error) error {
 	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
 	switch {
 	case errors.Is(err, net.ErrClosed): // by us, when the time was up
 		return context.DeadlineExceeded
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return errHungUp
-	case errors.As(err, &op):
-		return op.Err
+		return fmt.Errorf("it closes the connection without an answer: %w", err)
 	}
 	return err
 }
 
 // read takes an answer that looks as it should.
 func (f form) read(message []byte, answer kmsg.Response) error {
-	c := cursor{left: message}
+	r := &kbin.Reader{Src: message}
 	if answer.IsFlexible() {
-		c.pass("t") // of the header
+		pass(r, "t") // of the header
 	}
-	body := c.left
-	if c.pass(f.layout); c.short || len(c.left) > 0 {
+	body := r.Src
+	if pass(r, f.layout); !r.Ok() || len(r.Src) > 0 {
 		return errGarbled
 	}
 	return answer.ReadFrom(body)
 }
 
-// A cursor goes through a message, until it is too short.
-type cursor struct {
-	left  []byte
-	short bool
-}
-
-func (c *cursor) pass(layout string) {
-	for layout != "" && !c.short {
+// pass goes through a message as far as a layout describes it. A length below
+// zero says null.
+func pass(r *kbin.Reader, layout string) {
+	for layout != "" && r.Ok() {
 		part := layout[0]
 		layout = layout[1:]
 		switch part {
 		case 's':
-			c.skip(c.number(2))
+			r.Span(max(int(r.Int16()), 0))
 		case 'S':
-			c.skip(c.varint() - 1)
+			r.Span(max(int(r.Uvarint())-1, 0))
 		case '[':
-			layout = c.passArray(c.number(4), layout)
+			layout = passArray(r, r.ArrayLen(), layout)
 		case '{':
-			layout = c.passArray(c.varint()-1, layout)
+			layout = passArray(r, r.CompactArrayLen(), layout)
 		case 't':
-			for n := c.varint(); n > 0 && !c.short; n-- {
-				c.varint() // its key
-				c.skip(c.varint())
+			for n := r.Uvarint(); n > 0 && r.Ok(); n-- {
+				r.Uvarint() // its key
+				r.Span(int(r.Uvarint()))
 			}
 		default:
-			c.skip(int(part - '0'))
+			r.Span(int(part - '0'))
 		}
 	}
 }
 
 // passArray passes n elements, and returns what of the layout follows them.
-func (c *cursor) passArray(n int, layout string) string {
+func passArray(r *kbin.Reader, n int32, layout string) string {
 	depth := 1
-	end := strings.IndexFunc(layout, func(r rune) bool {
-		switch r {
+	end := strings.IndexFunc(layout, func(c rune) bool {
+		switch c {
 		case '[', '{':
 			depth++
 		case ']', '}':
@@ -193,38 +191,8 @@ func (c *cursor) passArray(n int, layout string) string {
 		}
 		return depth == 0
 	})
-	for ; n > 0 && !c.short; n-- {
-		c.pass(layout[:end])
+	for ; n > 0 && r.Ok(); n-- {
+		pass(r, layout[:end])
 	}
 	return layout[end+1:]
-}
-
-// skip skips n bytes; none where a length below zero says null.
-func (c *cursor) skip(n int) {
-	n = max(n, 0)
-	if c.short = c.short || n > len(c.left); !c.short {
-		c.left = c.left[n:]
-	}
-}
-
-// number is one of so many bytes.
-func (c *cursor) number(size int) int {
-	b := c.left
-	switch c.skip(size); {
-	case c.short:
-		return 0
-	case size == 2:
-		return int(int16(binary.BigEndian.Uint16(b)))
-	}
-	return int(int32(binary.BigEndian.Uint32(b)))
-}
-
-func (c *cursor) varint() int {
-	n, size := binary.Uvarint(c.left)
-	if size <= 0 || n > math.MaxInt32 {
-		c.short = true
-		return 0
-	}
-	c.skip(size)
-	return int(n)
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -152,8 +153,12 @@ func TestReceive(t *testing.T) {
 func TestPlain(t *testing.T) {
 	err := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40123}, Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}
 	require.EqualError(t, plain(fmt.Errorf("wrapped: %w", err)), "read: connection timed out")
-	require.Equal(t, errHungUp, plain(&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}))
-	require.Equal(t, errHungUp, plain(&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}))
+	for _, closed := range []syscall.Errno{syscall.EPIPE, syscall.ECONNRESET} {
+		err := plain(&net.OpError{Op: "write", Addr: &net.TCPAddr{Port: 40123}, Err: os.NewSyscallError("write", closed)})
+		require.ErrorIs(t, err, closed)
+		require.ErrorContains(t, err, "it closes the connection without an answer: write: ")
+	}
+	require.Equal(t, context.DeadlineExceeded, plain(&net.OpError{Op: "read", Err: net.ErrClosed}))
 }
 
 // Whatever comes is read to its end, and no further.
