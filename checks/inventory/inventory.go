@@ -1,6 +1,6 @@
 // Package inventory reads an Ansible inventory as the Carbonio playbooks will,
-// and says what they would stumble over. Its facts are in the scope: it looks
-// at nothing but the secret files beside the inventory.
+// and reports what would stop them or mislead them. Its facts are in the scope:
+// the only thing it looks at is the secret files beside the inventory.
 package inventory
 
 import (
@@ -19,17 +19,17 @@ var looks = []checks.AnyLook{folder}
 
 var groups = &checks.Check{
 	ID:      "inventory.groups",
-	Title:   "The inventory declares every group the playbooks name, and none by a wrong name",
-	Why:     "The playbooks read each group by its name: one that is not declared, not even empty, stops them, and the hosts of a misspelt one get no component.",
+	Title:   "The inventory declares every group that the playbooks read, under its right name",
+	Why:     "The playbooks read each group by name. They stop at a group that is not declared, even if it has no hosts, and the hosts of a misspelled group get no component.",
 	Manual:  "ansible-inventory -i carbonio-inventory --graph",
-	Remedy:  "declare the group in the inventory, empty if it has no hosts:\n[workStreamServers]",
+	Remedy:  "# in the inventory: add the missing group, empty if it has no hosts\n[workStreamServers]",
 	Sources: []platform.Source{platform.Installer.On("README, workstreamservers_check"), platform.Cluster.On("CHANGELOG")}, Looks: looks,
 }
 
 var sizes = &checks.Check{
 	ID:      "inventory.sizes",
-	Title:   "Every group holds as many hosts as the playbooks take",
-	Why:     "The playbooks stop at other numbers or, worse, configure only the first hosts: HAProxy knows two databases and two directory servers, the mesh has one or three servers.",
+	Title:   "Every group has as many hosts as the playbooks expect",
+	Why:     "With any other number the playbooks stop or, worse, configure only the first hosts: HAProxy is configured for two databases and two directory servers, and the mesh has one or three servers.",
 	Manual:  "ansible postgresServers:masterDirectoryServers:serviceDiscoverServers -i carbonio-inventory --list-hosts",
 	Remedy:  "correct the hosts of the group in the inventory",
 	Sources: []platform.Source{platform.Installer.On("pre_installation_checks"), platform.Cluster.On("haproxy.cfg.j2")},
@@ -38,8 +38,8 @@ var sizes = &checks.Check{
 
 var roles = &checks.Check{
 	ID:      "inventory.roles",
-	Title:   "Databases and directory servers have their roles, the first of each the leading one",
-	Why:     "The redundancy playbooks copy from the first host to the others; with roles missing, doubled or exchanged they stop, or overwrite the data of the platform with an empty copy.",
+	Title:   "Databases and directory servers have their roles, and the first host of each group leads",
+	Why:     "The redundancy playbooks copy data from the first host to the others. If roles are missing, duplicated or swapped they stop, or overwrite the platform's data with an empty copy.",
 	Manual:  "grep -E 'patroni_role|ldap_role' carbonio-inventory",
 	Remedy:  "[postgresServers]\nsvc1.example.com postgres_version=16 patroni_role=primary\nsvc2.example.com postgres_version=16 patroni_role=secondary\n\n[masterDirectoryServers]\nsvc1.example.com ldap_role=master\nsvc2.example.com ldap_role=mmr",
 	Sources: []platform.Source{platform.HAConfiguration, platform.Cluster.On("README")},
@@ -48,8 +48,8 @@ var roles = &checks.Check{
 
 var brokers = &checks.Check{
 	ID:      "inventory.brokers",
-	Title:   "Three Kafka brokers, with ids that make a quorum",
-	Why:     "The playbook writes the voters as 1, 2, 3 in the order of the group: with other ids, another order or another number of brokers the quorum never forms.",
+	Title:   "There are three Kafka brokers, with IDs that form a quorum",
+	Why:     "The playbook writes the voters as 1, 2, 3 in the order of the group. With other IDs, another order or another number of brokers, the quorum never forms.",
 	Manual:  "sed -n '/^\\[kafka\\]/,/^\\[postgres/p' carbonio-inventory",
 	Remedy:  "[kafka]\nsvc1.example.com broker_id=1\nsvc2.example.com broker_id=2\nsvc3.example.com broker_id=3",
 	Sources: []platform.Source{platform.HAConfiguration, platform.Cluster.On("server.properties.j2")},
@@ -58,8 +58,8 @@ var brokers = &checks.Check{
 
 var hosts = &checks.Check{
 	ID:      "inventory.hosts",
-	Title:   "Every host is a fully qualified name, written once in a group and always alike",
-	Why:     "Certificates, the mesh and Kafka take the names from the inventory: an address, a short name or a misspelt domain ends up in all of them.",
+	Title:   "Every host is a fully qualified name, listed once per group and always spelled the same",
+	Why:     "Certificates, the mesh and Kafka take their names from the inventory: an address, a short name or a misspelled domain ends up in all of them.",
 	Manual:  "ansible all -i carbonio-inventory --list-hosts",
 	Remedy:  "correct the name in the inventory: host.example.com, as hostname -f prints it on that node",
 	Sources: []platform.Source{platform.Preliminaries.On("naming"), valuesChecks}, Looks: looks,
@@ -68,34 +68,34 @@ var hosts = &checks.Check{
 var values = &checks.Check{
 	ID:      "inventory.values",
 	Title:   "The variables that the playbooks read have valid values",
-	Why:     "They go into the configuration as they stand: an example left from the manual, or a comment behind a value in a :vars section, breaks Postfix, the webmail address or video calls.",
+	Why:     "They are written to the configuration unchanged: an example copied from the manual, or a comment after a value in a :vars section, breaks Postfix, the webmail address or video calls.",
 	Manual:  "ansible-inventory -i carbonio-inventory --list | jq ._meta.hostvars",
-	Remedy:  "correct the value in the inventory; in a :vars section a comment needs a line of its own",
+	Remedy:  "correct the value in the inventory; in a :vars section, put comments on lines of their own",
 	Sources: []platform.Source{valuesChecks, commentsInVars}, Looks: looks,
 }
 
 var conflicts = &checks.Check{
 	ID:      "inventory.conflicts",
 	Title:   "No host is in two groups that exclude each other",
-	Why:     "Some components take the same port, or need what the other keeps off the node: one of the two will not start.",
+	Why:     "Some components use the same port, or need something that is not installed beside the other one: one of the two will not start.",
 	Manual:  "ansible-inventory -i carbonio-inventory --graph",
-	Remedy:  "move one of the two to another host",
+	Remedy:  "move one of the two components to another host",
 	Sources: []platform.Source{platform.Cluster.On("install_haproxy, haproxy.cfg.j2"), platform.Redundant}, Looks: looks,
 }
 
 var secrets = &checks.Check{
 	ID:      "inventory.secrets",
-	Title:   "The generated passwords stand beside the inventory, and only their owner reads them",
-	Why:     "Playbooks before 25.12 silently make a new password where a file is missing, which does not match the platform; later ones stop. Whoever reads the files owns the platform.",
+	Title:   "The generated password files are beside the inventory, and only their owner can read them",
+	Why:     "If a file is missing, playbooks before 25.12 silently generate a new password, which does not match the platform's; later ones stop. Whoever can read the files controls the platform.",
 	Manual:  "ls -l carbonio-inventory_*",
-	Remedy:  "copy the files from the folder in which the platform was installed; chmod 600 carbonio-inventory_*",
+	Remedy:  "# where the playbooks run: copy the files from the folder that the platform was installed from\nchmod 600 carbonio-inventory_*",
 	Sources: []platform.Source{platform.HAConfiguration, platform.Cluster.On("password-checks")}, Looks: looks,
 }
 
 var redundancy = &checks.Check{
 	ID:      "inventory.redundancy",
 	Title:   "Every component of a redundant platform survives the loss of a node",
-	Why:     "A component that runs on one node only stops with it, however redundant the others are.",
+	Why:     "A component that runs on a single node stops with it, however redundant the others are.",
 	Manual:  "ansible-inventory -i carbonio-inventory --graph",
 	Remedy:  "add a second host to the group in the inventory and install it there",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Redundant}, Looks: looks,

@@ -69,7 +69,7 @@ func unique(t *testing.T, findings []checks.Finding) {
 	seen := map[key]bool{}
 	for _, f := range findings {
 		k := key{f.Check.ID, f.Target, f.Vantage}
-		require.False(t, seen[k], "%v stands twice", k)
+		require.False(t, seen[k], "%v is there twice", k)
 		seen[k] = true
 	}
 }
@@ -187,7 +187,7 @@ func TestBOM(t *testing.T) {
 	require.Contains(t, findings[i].Message, "byte order mark")
 }
 
-func TestSlip(t *testing.T) {
+func TestTypo(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want bool
@@ -199,6 +199,6 @@ func TestSlip(t *testing.T) {
 		{"dc2.example.com", "dc1.example.com", false},
 		{"exmaple.con", "example.com", false},
 	} {
-		require.Equal(t, c.want, slip(c.a, c.b), "%s %s", c.a, c.b)
+		require.Equal(t, c.want, typo(c.a, c.b), "%s %s", c.a, c.b)
 	}
 }

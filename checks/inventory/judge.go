@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,17 +30,17 @@ func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks
 	}
 	l.Basis = checks.Together(seen...).Platform()
 	l.read()
-	l.otherwise(l.judgeGroups, groups, "every group is declared, and none by a wrong name")
+	l.passUnless(l.judgeGroups, groups, "every group is declared under its right name")
 	if len(l.missing) == len(platform.Components) {
-		l.skip(catalogue[1:], l, l.inv.File, "the inventory holds no group of Carbonio")
+		l.skip(catalogue[1:], l, l.inv.File, "the inventory has no Carbonio group")
 		return l.found, nil
 	}
 	l.judgeSizes()
 	l.judgeRoles()
 	l.judgeBrokers()
-	l.otherwise(l.judgeHosts, hosts, "%d hosts, every one a fully qualified name", len(scope.Topology.Nodes))
-	l.otherwise(l.judgeValues, values, "every variable that the playbooks read is valid")
-	l.otherwise(l.judgeConflicts, conflicts, "no host is in two groups that exclude each other")
+	l.passUnless(l.judgeHosts, hosts, "every host name is fully qualified (%s)", count(len(scope.Topology.Nodes)))
+	l.passUnless(l.judgeValues, values, "every variable that the playbooks read has a valid value")
+	l.passUnless(l.judgeConflicts, conflicts, "no host is in two groups that exclude each other")
 	for _, s := range sights {
 		l.judgeSecrets(s)
 	}
@@ -48,18 +49,18 @@ func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks
 }
 
 // A lint is an inventory with all that its rules depend on, and what they found.
-// That is of the whole platform, whoever looked.
+// The findings are about the whole platform, whoever looked.
 type lint struct {
 	checks.Basis
 	inv     *platform.Inventory
 	scope   checks.Scope
 	install bool     // nothing is installed yet, anywhere
-	single  bool     // and it will be on a single server, by a playbook that looks for it
+	single  bool     // the same, on a single server, by a playbook that checks for that
 	missing []string // groups of Carbonio that it does not declare
-	// redundant says by what the inventory is of the redundant form, which the
-	// HA playbooks take; it is empty for the form of the standard install.
+	// redundant is why this is a redundant inventory, for the HA playbooks; it is
+	// empty for one of a standard installation.
 	redundant string
-	used      map[string]bool // hosts that hold a component, in lower case
+	used      map[string]bool // hosts that have a component, in lower case
 	found     []checks.Finding
 }
 
@@ -73,31 +74,31 @@ func (l *lint) read() {
 	l.single = l.install && len(l.scope.Topology.Nodes) == 1 && !l.scope.Release.Before(platform.R26_6)
 	switch {
 	case len(l.members(platform.Kafka)) > 0:
-		l.redundant = "[kafka] holds hosts"
+		l.redundant = "[kafka] has hosts"
 	case len(l.members(platform.Database)) > 1:
-		l.redundant = "[postgresServers] holds several hosts"
+		l.redundant = "[postgresServers] has several hosts"
 	case len(l.members(platform.Directory)) > 1:
-		l.redundant = "[masterDirectoryServers] holds several hosts"
+		l.redundant = "[masterDirectoryServers] has several hosts"
 	}
 }
 
-func (l *lint) say(f checks.Finding) { l.found = append(l.found, f) }
+func (l *lint) add(f checks.Finding) { l.found = append(l.found, f) }
 
 func (l *lint) skip(all []*checks.Check, basis checks.Basis, target, reason string) {
 	for _, c := range all {
-		l.say(c.Skip(basis, target, "%s", reason))
+		l.add(c.Skip(basis, target, "%s", reason))
 	}
 }
 
-// otherwise says that a check passes where its rules found nothing against it.
-func (l *lint) otherwise(rules func(), check *checks.Check, format string, args ...any) {
+// passUnless makes a check pass unless its rules found something.
+func (l *lint) passUnless(rules func(), check *checks.Check, format string, args ...any) {
 	before := len(l.found)
 	if rules(); len(l.found) == before {
-		l.say(check.Pass(l, l.inv.File, format, args...))
+		l.add(check.Pass(l, l.inv.File, format, args...))
 	}
 }
 
-// form says by which rules the finding was made.
+// form adds the rules that the finding was made by.
 func (l *lint) form(f checks.Finding) checks.Finding {
 	if l.redundant == "" {
 		return f
@@ -114,12 +115,22 @@ func (l *lint) members(c platform.Component) []string {
 	return out
 }
 
+// quoted is a file name as a word of a command.
+func quoted(name string) string {
+	if plain.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
+
 // section is a group as the inventory writes it.
 func section[T ~string](group T) string { return "[" + string(group) + "]" }
 
 // judgeSecrets judges the files beside the inventory as one vantage saw them.
-// They belong where the playbooks run; a node of the platform that holds a copy
-// of the inventory need not have them.
+// They belong where the playbooks run; a node of the platform that has a copy of
+// the inventory does not need them.
 func (l *lint) judgeSecrets(s sight) {
 	name := path.Base(l.inv.File)
 	seen, got := s.Got()
@@ -128,102 +139,102 @@ func (l *lint) judgeSecrets(s sight) {
 	installed := s.Vantage != "" && l.scope.Vantage(s.Vantage).Phase == checks.Health
 	switch {
 	case !got:
-		l.say(secrets.Unseen(s, name))
+		l.add(secrets.Unseen(s, name))
 	case seen.Unseen.Code != "":
-		l.say(secrets.Unknown(s, name, "could not be seen: %s", seen.Unseen))
+		l.add(secrets.Unknown(s, name, "could not be seen: %s", seen.Unseen))
 	case !seen.Visible:
-		l.say(secrets.Skip(s, name, "the inventory is not on this machine's file system, nor are the files beside it"))
+		l.add(secrets.Skip(s, name, "neither the inventory nor the files beside it are on this machine"))
 	case none && !installed:
-		l.say(secrets.Skip(s, name, "no secret file yet: the first run of the standard playbook makes them"))
+		l.add(secrets.Skip(s, name, "no secret files yet: the first run of the standard playbook creates them"))
 	case none && isNode:
-		l.say(secrets.Skip(s, name, "no secret file beside this copy of the inventory: they belong where the playbooks run"))
+		l.add(secrets.Skip(s, name, "no secret files beside this copy of the inventory: they belong where the playbooks run"))
 	default:
 		for _, f := range seen.Secrets {
 			// Before the installation a first run may have stopped half way; the
-			// additions of the redundant form come after a complete one.
+			// redundancy playbooks come after a complete one.
 			expected := installed || l.redundant != ""
 			if f.Suffix == replicaSecret {
 				expected = installed && l.redundant != ""
 			}
 			if expected || f.exists() {
-				l.say(f.judge(s, name+f.Suffix))
+				l.add(f.judge(s, name+f.Suffix))
 			}
 		}
 	}
 }
 
-// exists says whether the file is there, as far as anybody knows.
+// exists says whether the file exists, as far as is known.
 func (f secret) exists() bool { return f.Present || f.Unseen.Code != "" }
 
 func (f secret) judge(s sight, name string) checks.Finding {
 	mode := fmt.Sprintf("mode %04o", f.Mode&fs.ModePerm)
-	tighten := "chmod 600 " + name
+	tighten := fmt.Sprintf("# on %s\nchmod 600 %s", s.Vantage, quoted(s.Target.Ask.Path+f.Suffix))
 	switch {
 	case f.Unseen.Code != "":
 		return secrets.Unknown(s, name, "could not be seen: %s", f.Unseen)
 	case !f.Present && f.Suffix == replicaSecret:
-		return secrets.Warn(s, name, "%s is missing: if Patroni is installed already, its playbook would make another password than the platform's", name)
+		return secrets.Warn(s, name, "%s is missing: if Patroni is already installed, its playbook would generate a password that does not match the platform's", name)
 	case !f.Present:
-		return secrets.Fail(s, name, "%s is missing: a playbook stops, or makes another password than the platform's", name)
+		return secrets.Fail(s, name, "%s is missing: the playbooks stop, or generate a password that does not match the platform's", name)
 	case f.Size == 0:
 		return secrets.Fail(s, name, "%s is empty", name)
 	case f.Mode&0o004 != 0:
-		return secrets.Fail(s, name, "every user of this machine reads %s", name).Saw(mode).Wanted("mode 0600").Fix(tighten)
+		return secrets.Fail(s, name, "every user of this machine can read %s", name).Saw(mode).Wanted("mode 0600").Fix(tighten)
 	case f.Mode&0o040 != 0:
-		return secrets.Warn(s, name, "the group of %s reads it", name).Saw(mode).Wanted("mode 0600").Fix(tighten)
+		return secrets.Warn(s, name, "the group of %s can read it", name).Saw(mode).Wanted("mode 0600").Fix(tighten)
 	}
-	return secrets.Pass(s, name, "%s is there, and only its owner reads it", name).Saw(mode)
+	return secrets.Pass(s, name, "%s exists, and only its owner can read it", name).Saw(mode)
 }
 
 // judgeRedundancy is the manual's table of the redundant scenario for this
-// platform: how many nodes hold a component, and how many of them it may lose.
+// platform: how many nodes a component has, and how many of them it can lose.
 func (l *lint) judgeRedundancy() {
 	if l.redundant == "" {
-		l.say(redundancy.Skip(l, l.inv.File, "the inventory is of the standard form, which is not redundant"))
+		l.add(redundancy.Skip(l, l.inv.File, "this is a standard inventory, which is not redundant"))
 		return
 	}
 	for _, info := range platform.Components {
 		nodes, name := l.members(info.Component), info.Name
-		// The number of these is a finding of sizes or brokers: it is not said again.
+		// A wrong number of these is a finding of sizes or brokers.
 		fixedSize := info.Quorum || info.Component == platform.Database || info.Component == platform.Directory
-		loses := len(nodes) - 1
+		spare := len(nodes) - 1
 		if info.Quorum {
-			loses /= 2
+			spare /= 2
 		}
-		f := redundancy.Pass(l, name, "%s has %d nodes and may lose %d", name, len(nodes), loses).Saw(strings.Join(nodes, ", "))
+		f := redundancy.Pass(l, name, "%s has %d nodes and can lose %d", name, len(nodes), spare).Saw(strings.Join(nodes, ", "))
 		switch {
 		case len(nodes) == 0 || info.HA == 0, info.Component == platform.ZooKeeper && l.kraft():
 			continue
 		case info.HA == 1:
-			f = redundancy.Pass(l, name, "%s is not redundant, by design", name).Saw(strings.Join(nodes, ", "))
-		case loses == 0 && fixedSize:
+			f = redundancy.Pass(l, name, "%s is not redundant by design", name).Saw(strings.Join(nodes, ", "))
+		case spare == 0 && fixedSize:
 			continue
-		case loses == 0:
-			f = redundancy.Warn(l, name, "%s runs on %s alone, and stops with it", name, nodes[0]).
+		case spare == 0:
+			f = redundancy.Warn(l, name, "%s runs only on %s, and stops with it", name, nodes[0]).
 				Saw("1 node").Wanted(fmt.Sprintf("%d nodes", info.HA))
 		}
-		if note := l.once(info.Component, nodes); note != "" {
+		if note := l.limit(info.Component, nodes); note != "" {
 			f = f.With("note", note)
 		}
-		l.say(f)
+		l.add(f)
 	}
 }
 
-// once names what a component, redundant as it is, runs only once: by design,
-// and so no warning, or what a loss costs all the same.
-func (l *lint) once(c platform.Component, nodes []string) string {
+// limit is what a redundant component still runs only once, which is by design
+// and so no warning, or what the loss of a node costs all the same.
+func (l *lint) limit(c platform.Component, nodes []string) string {
 	r26_3, r26_6 := !l.scope.Release.Before(platform.Release{Year: 26, Month: 3}), !l.scope.Release.Before(platform.R26_6)
 	switch {
 	case c == platform.Kafka:
-		return "topics have 2 copies: transactions wait while a broker with one of them is away"
+		return "topics have 2 copies: transactions wait while a broker that has one of them is down"
 	case c == platform.Chats:
-		return "the message dispatcher runs on " + nodes[0] + " only: without it Chats stops"
+		return "the message dispatcher runs only on " + nodes[0] + ": without it Chats stops"
 	case c == platform.Proxy && r26_3:
-		return "memcached runs on " + nodes[0] + " only"
+		return "memcached runs only on " + nodes[0]
 	case c == platform.Directory && !r26_6:
-		return "the message broker runs on " + nodes[0] + " only: without it Chats stops"
+		return "the message broker runs only on " + nodes[0] + ": without it Chats stops"
 	case c == platform.Mesh && r26_6:
-		return "the message broker runs on " + nodes[len(nodes)-1] + " only: without it Chats stops"
+		return "the message broker runs only on " + nodes[len(nodes)-1] + ": without it Chats stops"
 	}
 	return ""
 }

@@ -24,7 +24,8 @@ var carbonioGroups = func() []string {
 	return out
 }()
 
-// required says whether a standard install reads the group: it may not be missing.
+// required says whether a standard installation reads the group, so that it may
+// not be missing.
 func required(group string) bool {
 	return group != string(platform.Kafka) && group != string(platform.ZooKeeper)
 }
@@ -32,52 +33,56 @@ func required(group string) bool {
 // judgeGroups judges the names of the groups.
 func (l *lint) judgeGroups() {
 	if len(l.missing) == len(platform.Components) {
-		l.say(groups.Fail(l, l.inv.File, "%s holds no group of Carbonio: is it the right file?", l.inv.File).
+		l.add(groups.Fail(l, l.inv.File, "%s has no Carbonio group: is it the right file?", l.inv.File).
 			Wanted(section(strings.Join(cluster.Those(carbonioGroups, required), "], ["))))
 		return
 	}
 	if l.inv.BOM {
-		l.say(groups.Fail(l, l.inv.File, "%s begins with a byte order mark, and Ansible cannot read its first line", l.inv.File).
-			Fix(`sed -i '1s/^\xEF\xBB\xBF//' ` + l.inv.File))
+		l.add(groups.Fail(l, l.inv.File, "%s begins with a byte order mark, and Ansible cannot read its first line", l.inv.File).
+			Fix(`sed -i '1s/^\xEF\xBB\xBF//' ` + quoted(l.inv.File)))
 	}
-	misspelt := map[string]string{}
+	misspelled := map[string]string{}
 	for _, g := range l.inv.Groups {
 		if slices.Contains(carbonioGroups, g.Name) || len(g.Name) > 64 {
 			continue
 		}
-		if near := platform.Nearest(g.Name, l.missing); near != "" && misspelt[near] == "" {
-			misspelt[near] = g.Name
+		if near := platform.Nearest(g.Name, l.missing); near != "" && misspelled[near] == "" {
+			misspelled[near] = g.Name
 		} else {
 			l.judgeForeign(g)
 		}
 	}
 	for _, name := range l.missing {
-		l.judgeMissing(name, misspelt[name])
+		l.judgeMissing(name, misspelled[name])
 	}
 }
 
-// judgeMissing judges a group of Carbonio that is not declared, and the one of
-// another name that was probably meant to be it.
-func (l *lint) judgeMissing(name, misspelt string) {
+// judgeMissing judges a Carbonio group that is not declared, and the group of
+// another name that was probably meant.
+func (l *lint) judgeMissing(name, misspelled string) {
 	target := section(name)
-	rename := fmt.Sprintf("rename %s to %s in the inventory", section(misspelt), target)
-	declare := "add to the inventory, empty if it has no hosts:\n" + target
-	mustBe := required(name) && !(name == string(platform.Chats) && l.scope.Release.Before(r25_3))
+	rename := ""
+	if plain.MatchString(misspelled) {
+		rename = fmt.Sprintf(`sed -i -E 's|^\[%s([]:])|[%s\1|' %s`, misspelled, name, quoted(l.inv.File))
+	}
+	declare := fmt.Sprintf(`printf '\n[%s]\n' >> %s`, name, quoted(l.inv.File))
+	mandatory := required(name) && !(name == string(platform.Chats) && l.scope.Release.Before(r25_3))
 	switch {
-	case misspelt != "" && mustBe:
-		l.say(groups.Fail(l, target, "%s is missing, and Carbonio does not know %s: a misspelling?", target, section(misspelt)).Fix(rename))
-	case misspelt != "":
-		l.say(groups.Warn(l, target, "Carbonio does not know %s: is %s meant?", section(misspelt), target).Fix(rename))
-	case mustBe:
-		l.say(groups.Fail(l, target, "%s is missing: the playbooks stop where they read it", target).Fix(declare))
+	case misspelled != "" && mandatory:
+		l.add(groups.Fail(l, target, "%s is missing, and %s is not a Carbonio group: is it misspelled?", target, section(misspelled)).Fix(rename))
+	case misspelled != "":
+		l.add(groups.Warn(l, target, "%s is not a Carbonio group: did you mean %s?", section(misspelled), target).Fix(rename))
+	case mandatory:
+		l.add(groups.Fail(l, target, "%s is missing: the playbooks stop when they read it", target).
+			Fix(declare + "   # and its hosts below it, if it has any"))
 	case name == string(platform.ZooKeeper) && l.redundant != "" && l.kraft():
-		l.say(groups.Warn(l, target, "%s is missing: the manual keeps it, empty, for older playbooks", target).
+		l.add(groups.Warn(l, target, "%s is missing: the manual keeps it, empty, for older playbooks", target).
 			Fix(declare).Per(platform.RedundantInstall, withoutZooKeeper))
 	}
 }
 
-// judgeForeign judges a group that Carbonio does not know. That is legal in
-// Ansible, and of no harm while its hosts are in groups that Carbonio does know.
+// judgeForeign judges a group that is not Carbonio's. That is legal in Ansible,
+// and harmless while its hosts are also in Carbonio groups.
 func (l *lint) judgeForeign(g platform.Group) {
 	var without []string
 	for _, h := range g.Hosts {
@@ -90,15 +95,15 @@ func (l *lint) judgeForeign(g platform.Group) {
 	}
 	hint := ""
 	if near := platform.Nearest(g.Name, carbonioGroups); near != "" {
-		hint = fmt.Sprintf(" (is %s meant?)", section(near))
+		hint = fmt.Sprintf(" (did you mean %s?)", section(near))
 	}
-	l.say(groups.Warn(l, section(g.Name), "%s is in no group of Carbonio but in %s%s: the playbooks run on it, and give it no component",
+	l.add(groups.Warn(l, section(g.Name), "%s is in %s%s but in no Carbonio group: the playbooks run on it, but give it no component",
 		without[0], section(g.Name), hint).
 		Saw(strings.Join(without, ", ")).
 		Fix("move the hosts to the groups of their components, or out of this inventory"))
 }
 
-// A size is how many hosts a group may hold.
+// A size is how many hosts a group may have.
 type size struct {
 	group   platform.Component
 	when    func(*lint) bool
@@ -114,9 +119,9 @@ func exactly(allowed ...int) func(int) bool {
 	return func(n int) bool { return slices.Contains(allowed, n) }
 }
 
-const empty = "no host"
+const empty = "no hosts"
 
-// count gives "no host", "1 host", "2 hosts".
+// count gives "no hosts", "1 host", "2 hosts".
 func count(n int) string {
 	switch n {
 	case 0:
@@ -127,7 +132,7 @@ func count(n int) string {
 	return fmt.Sprintf("%d hosts", n)
 }
 
-// The inventories that a rule is for.
+// Which inventories a rule is for.
 func always(*lint) bool      { return true }
 func standard(l *lint) bool  { return l.redundant == "" }
 func redundant(l *lint) bool { return l.redundant != "" }
@@ -136,19 +141,19 @@ func withVideo(l *lint) bool {
 	return len(l.members(platform.Video)) > 0 && !l.scope.Release.Before(r25_3)
 }
 
-// allSizes are what the playbooks stop at, or cannot use.
+// allSizes are the sizes without which the playbooks stop, or leave hosts out.
 var allSizes = []size{
 	{platform.MTA, always, "1 or more", some, "without one there is no mail", installer("README")},
 	{platform.Proxy, always, "1 or more", some, "without one there is no webmail", installer("README")},
 	{platform.Mailstore, always, "1 or more", some, "without one there is no mailbox", installer("README")},
-	{platform.Database, standard, "1 host", exactly(1), "the standard playbook takes one, others come with the redundancy playbooks", installer("postgres_checks")},
+	{platform.Database, standard, "1 host", exactly(1), "the standard playbook expects one; the redundancy playbooks add the others", installer("postgres_checks")},
 	{platform.Database, redundant, "2 hosts", exactly(2), "HAProxy is configured for the first two", haproxy},
-	{platform.Directory, standard, "1 host", exactly(1), "the standard playbook takes one, others come with the redundancy playbooks", installer("directory_server_checks")},
+	{platform.Directory, standard, "1 host", exactly(1), "the standard playbook expects one; the redundancy playbooks add the others", installer("directory_server_checks")},
 	{platform.Directory, redundant, "2 hosts", exactly(2), "HAProxy is configured for the first two", haproxy},
-	{platform.Mesh, standard, "1 host or 3 hosts", exactly(1, 3), "a leader is elected among 1 or 3", installer("consul_checks")},
-	{platform.Mesh, redundant, "3 hosts", exactly(3), "Patroni elects its leader through a mesh of three", append(installer("consul_checks"), platform.ScenarioHA)},
+	{platform.Mesh, standard, "1 host or 3 hosts", exactly(1, 3), "the mesh elects its leader among 1 or 3 servers", installer("consul_checks")},
+	{platform.Mesh, redundant, "3 hosts", exactly(3), "Patroni needs a mesh of three to elect its leader", append(installer("consul_checks"), platform.ScenarioHA)},
 	{platform.DBConnector, redundant, "1 or more", some, "the redundancy playbooks move the database connectors there", connectorsPlace},
-	{platform.Chats, withVideo, "1 or more", some, "[videoServers] needs Chats, and the playbooks stop", installer("workstreamservers_check")},
+	{platform.Chats, withVideo, "1 or more", some, "[videoServers] needs Chats, and the playbooks stop without it", installer("workstreamservers_check")},
 	{platform.Syslog, single, empty, exactly(0), "on a single server the playbook stops unless it is empty", singleServer},
 	{platform.Replica, single, empty, exactly(0), "on a single server the playbook stops unless it is empty", singleServer},
 }
@@ -157,7 +162,7 @@ func installer(part string) []platform.Source {
 	return []platform.Source{platform.Installer.On(part)}
 }
 
-// judgeSizes judges the number of hosts of each group, and whether connectors
+// judgeSizes judges the number of hosts in each group, and whether connectors
 // and logs are where they belong.
 func (l *lint) judgeSizes() {
 	before := len(l.found)
@@ -166,35 +171,35 @@ func (l *lint) judgeSizes() {
 		if !r.when(l) || r.fits(n) {
 			continue
 		}
-		f := l.form(sizes.Fail(l, section(r.group), "%s holds %s: %s", section(r.group), count(n), r.why).Wanted(r.want).Per(r.sources...))
+		f := l.form(sizes.Fail(l, section(r.group), "%s has %s: %s", section(r.group), count(n), r.why).Wanted(r.want).Per(r.sources...))
 		if r.want != empty {
 			f = f.Saw(count(n))
 		}
-		l.say(f)
+		l.add(f)
 	}
 	have, mailstores, target := l.members(platform.DBConnector), l.members(platform.Mailstore), section(platform.DBConnector)
 	switch {
 	case len(have) > 0 && standard(l) && l.install:
-		l.say(sizes.Fail(l, target, "%s holds %s: the standard playbook stops unless it is empty", target, count(len(have))).
-			Wanted(empty).Per(installer("dbconnectors_checks")...).Fix("empty " + target + " for the standard install, fill it again for the redundancy playbooks"))
+		l.add(sizes.Fail(l, target, "%s has %s: the standard playbook stops unless it is empty", target, count(len(have))).
+			Wanted(empty).Per(installer("dbconnectors_checks")...).Fix("empty " + target + " for the standard installation, and fill it again for the redundancy playbooks"))
 	case len(have) > 0 && redundant(l) && !sameSet(have, mailstores):
-		l.say(l.form(sizes.Warn(l, target, "%s is not the same as [applicationServers]: the manual puts the connectors on the mailstores", target).
+		l.add(l.form(sizes.Warn(l, target, "%s differs from [applicationServers]: the manual puts the connectors on the mailstores", target).
 			Saw(strings.Join(have, ", ")).Wanted(strings.Join(mailstores, ", ")).Per(connectorsPlace...)))
 	}
 	if n := len(l.members(platform.Syslog)); n > 1 && !l.single {
 		target := section(platform.Syslog)
-		l.say(l.form(sizes.Warn(l, target, "%s holds %s: the platform logs to the first only", target, count(n)).
+		l.add(l.form(sizes.Warn(l, target, "%s has %s: the platform logs only to the first", target, count(n)).
 			Wanted("1 host").Per(installer("execute-master-directory-bootstrap")...)))
 	}
 	if len(l.found) > before {
 		return
 	}
-	f := l.form(sizes.Pass(l, l.inv.File, "every group holds as many hosts as the playbooks take"))
+	f := l.form(sizes.Pass(l, l.inv.File, "every group has as many hosts as the playbooks expect"))
 	if l.redundant != "" && l.install {
-		f = f.With("note", "the standard playbook runs first and stops at this form: "+
-			"it takes one database, one directory server, and no host in [dbsConnectorServers]")
+		f = f.With("note", "the standard playbook runs first and stops at a redundant inventory: "+
+			"it expects one database, one directory server, and no hosts in [dbsConnectorServers]")
 	}
-	l.say(f)
+	l.add(f)
 }
 
 func sameSet(a, b []string) bool {
@@ -204,17 +209,17 @@ func sameSet(a, b []string) bool {
 // judgeRoles judges who leads and who follows.
 func (l *lint) judgeRoles() {
 	if l.redundant == "" {
-		l.say(roles.Skip(l, l.inv.File, "the inventory is of the standard form: one database and one directory server need no role"))
+		l.add(roles.Skip(l, l.inv.File, "this is a standard inventory: one database and one directory server need no role"))
 		return
 	}
-	l.say(l.rolesOf(platform.Database, "patroni_role", "primary", "secondary"))
-	l.say(l.rolesOf(platform.Directory, "ldap_role", "master", "mmr"))
+	l.add(l.rolesOf(platform.Database, "patroni_role", "primary", "secondary"))
+	l.add(l.rolesOf(platform.Directory, "ldap_role", "master", "mmr"))
 }
 
 func (l *lint) rolesOf(group platform.Component, key, lead, follow string) checks.Finding {
 	members, has, target := l.members(group), l.inv.HostVars(key), section(group)
 	if len(members) == 0 {
-		return roles.Skip(l, target, "%s holds no host", target)
+		return roles.Skip(l, target, "%s has no hosts", target)
 	}
 	seen := listed(members, key, has)
 	leaders := cluster.Those(members, func(h string) bool { return has[h] == lead })
@@ -227,24 +232,24 @@ func (l *lint) rolesOf(group platform.Component, key, lead, follow string) check
 			problem = fmt.Sprintf("%s has no %s", odd[0], key)
 		}
 	case len(leaders) == 0:
-		problem = fmt.Sprintf("no host of %s is the %s", target, lead)
+		problem = fmt.Sprintf("no host in %s is the %s", target, lead)
 	case len(leaders) > 1:
-		problem = fmt.Sprintf("%d hosts of %s are the %s: %s", len(leaders), target, lead, strings.Join(leaders, ", "))
+		problem = fmt.Sprintf("%d hosts in %s are the %s: %s", len(leaders), target, lead, strings.Join(leaders, ", "))
 	case leaders[0] != members[0]:
-		problem = fmt.Sprintf("the %s, %s, is not the first host of %s", lead, leaders[0], target)
+		problem = fmt.Sprintf("the %s, %s, is not the first host in %s", lead, leaders[0], target)
 	default:
-		return roles.Pass(l, target, "%s is the %s and the first of %s", members[0], lead, target).Saw(seen)
+		return roles.Pass(l, target, "%s is the %s and the first host in %s", members[0], lead, target).Saw(seen)
 	}
-	if len(leaders) == 1 { // it goes first, whoever was
+	if len(leaders) == 1 { // it stays the leader, and goes first
 		members = slices.DeleteFunc(members, func(h string) bool { return h == leaders[0] })
 		members = slices.Insert(members, 0, leaders[0])
 	}
-	should := map[string]string{members[0]: lead}
+	roleOf := map[string]string{members[0]: lead}
 	for _, h := range members[1:] {
-		should[h] = follow
+		roleOf[h] = follow
 	}
-	want := listed(members, key, should)
-	return roles.Fail(l, target, "%s", problem).Saw(seen).Wanted(want).Fix("write the roles of " + target + " so, in this order:\n" + want)
+	want := listed(members, key, roleOf)
+	return roles.Fail(l, target, "%s", problem).Saw(seen).Wanted(want).Fix(l.rewrite(target, want))
 }
 
 // listed is hosts with the value of a variable each, as an inventory writes them.
@@ -256,39 +261,43 @@ func listed(hosts []string, key string, value map[string]string) string {
 	return strings.Join(lines, "\n")
 }
 
+func (l *lint) rewrite(target, lines string) string {
+	return fmt.Sprintf("# in %s: %s, in this order\n%s", l.inv.File, target, lines)
+}
+
 // judgeBrokers judges the ids of Kafka and, while there is one, of ZooKeeper.
 func (l *lint) judgeBrokers() {
 	target, n := section(platform.ZooKeeper), len(l.members(platform.ZooKeeper))
 	switch {
 	case l.redundant == "":
-		l.say(brokers.Skip(l, l.inv.File, "the inventory is of the standard form: no Kafka"))
+		l.add(brokers.Skip(l, l.inv.File, "this is a standard inventory: no Kafka"))
 	case len(l.members(platform.Kafka)) == 0:
-		l.say(l.form(brokers.Warn(l, "[kafka]", "[kafka] holds no host: without Kafka no mailbox has a replica").Wanted("3 hosts")))
+		l.add(l.form(brokers.Warn(l, "[kafka]", "[kafka] has no hosts: without Kafka no mailbox has a replica").Wanted("3 hosts")))
 	case !l.kraft():
-		l.say(l.ids(platform.Kafka, "broker_id", false))
-		l.say(l.ids(platform.ZooKeeper, "zookeeper_id", false))
+		l.add(l.ids(platform.Kafka, "broker_id", false))
+		l.add(l.ids(platform.ZooKeeper, "zookeeper_id", false))
 	default:
-		l.say(l.ids(platform.Kafka, "broker_id", true))
+		l.add(l.ids(platform.Kafka, "broker_id", true))
 		if n > 0 {
-			l.say(brokers.Warn(l, target, "%s holds %s: Kafka needs no ZooKeeper since 25.9", target, count(n)).
-				Wanted("no host").Per(withoutZooKeeper).Fix("empty " + target + " and leave it in the inventory"))
+			l.add(brokers.Warn(l, target, "%s has %s: since 25.9 Kafka does not need ZooKeeper", target, count(n)).
+				Wanted(empty).Per(withoutZooKeeper).Fix("remove the hosts of " + target + ", and keep the empty group in the inventory"))
 		}
 	}
 }
 
-// kraft says whether Kafka votes by itself, without ZooKeeper.
+// kraft says whether Kafka elects its controller itself, without ZooKeeper.
 func (l *lint) kraft() bool { return !l.scope.Release.Before(platform.R25_9) }
 
-// ids judges a group of three whose members are told apart by a number; in
-// KRaft mode that number is also the place in the group.
+// ids judges a group of three whose members are numbered; in KRaft mode the
+// number is also the place in the group.
 func (l *lint) ids(group platform.Component, key string, ordered bool) checks.Finding {
 	members, has, target := l.members(group), l.inv.HostVars(key), section(group)
 	seen := listed(members, key, has)
 	if len(members) != 3 {
-		return brokers.Fail(l, target, "%s holds %s: the playbook configures exactly three", target, count(len(members))).
-			Saw(cmp.Or(seen, "no host")).Wanted("3 hosts")
+		return brokers.Fail(l, target, "%s has %s: the playbook configures exactly three", target, count(len(members))).
+			Saw(cmp.Or(seen, empty)).Wanted("3 hosts")
 	}
-	holder := map[int]string{}
+	byID := map[int]string{}
 	problem := ""
 	for i, h := range members {
 		value, ok := has[h]
@@ -299,23 +308,23 @@ func (l *lint) ids(group platform.Component, key string, ordered bool) checks.Fi
 			problem = fmt.Sprintf("%s has no %s", h, key)
 		case err != nil || id < 1:
 			problem = fmt.Sprintf("%s of %s is %q, not a positive number", key, h, value)
-		case holder[id] != "":
-			problem = fmt.Sprintf("%s and %s have the same %s, %d", holder[id], h, key, id)
+		case byID[id] != "":
+			problem = fmt.Sprintf("%s and %s have the same %s, %d", byID[id], h, key, id)
 		case ordered && id != i+1:
-			problem = fmt.Sprintf("%s is number %d of %s and has %s=%d: the voters are 1, 2, 3 in that order", h, i+1, target, key, id)
+			problem = fmt.Sprintf("%s is host %d in %s but has %s=%d: the voters are 1, 2, 3 in that order", h, i+1, target, key, id)
 		}
-		holder[id] = h
+		byID[id] = h
 	}
 	if problem == "" {
-		return brokers.Pass(l, target, "%s holds three hosts with distinct ids", target).Saw(seen)
+		return brokers.Pass(l, target, "%s has three hosts with distinct IDs", target).Saw(seen)
 	}
-	// A broker that runs has its id on its disk: who have 1, 2 and 3 among them
-	// keep them, and change places.
-	if holder[1] != "" && holder[2] != "" && holder[3] != "" {
-		members = []string{holder[1], holder[2], holder[3]}
+	// A broker that runs has its ID on its disk: where 1, 2 and 3 are all taken,
+	// the hosts keep their IDs and change places.
+	if byID[1] != "" && byID[2] != "" && byID[3] != "" {
+		members = []string{byID[1], byID[2], byID[3]}
 	}
 	want := listed(members, key, map[string]string{members[0]: "1", members[1]: "2", members[2]: "3"})
-	return brokers.Fail(l, target, "%s", problem).Saw(seen).Wanted(want).Fix("write " + target + " so, in this order:\n" + want)
+	return brokers.Fail(l, target, "%s", problem).Saw(seen).Wanted(want).Fix(l.rewrite(target, want))
 }
 
 // An exclusion is a pair of groups that no host may share.
@@ -327,7 +336,7 @@ type exclusion struct {
 }
 
 var exclusions = []exclusion{
-	{platform.DBConnector, platform.Database, redundant, "HAProxy and PostgreSQL both take port 5432", haproxy},
+	{platform.DBConnector, platform.Database, redundant, "HAProxy and PostgreSQL both use port 5432", haproxy},
 	{platform.DBConnector, platform.Directory, redundant, "HAProxy is not installed on directory servers, and the connectors need it", []platform.Source{platform.Cluster.On("install_haproxy")}},
 	{platform.Directory, platform.Replica, always, "a directory server is either a master or a replica", installer("README")},
 }
@@ -346,14 +355,14 @@ func (l *lint) judgeConflicts() {
 		for _, h := range l.members(x.a) {
 			if inB[h] && !against[h] {
 				against[h] = true
-				l.say(conflicts.Fail(l, h, "%s is in %s and in %s: %s", h, section(x.a), section(x.b), x.why).Per(x.sources...))
+				l.add(conflicts.Fail(l, h, "%s is in both %s and %s: %s", h, section(x.a), section(x.b), x.why).Per(x.sources...))
 			}
 		}
 	}
 	if replicas := l.members(platform.Replica); len(l.members(platform.Directory)) > 1 && len(replicas) > 0 {
 		target := section(platform.Replica)
-		l.say(conflicts.Warn(l, target, "%s holds %s beside a second master: in the redundant form it is empty", target, count(len(replicas))).
+		l.add(conflicts.Warn(l, target, "%s has %s although there is a second master: on a redundant platform it is empty", target, count(len(replicas))).
 			Saw(strings.Join(replicas, ", ")).Per(platform.HAInstallation, platform.Redundant).
-			Fix("empty " + target + "; a replica becomes a master by zxbot.carbonio_ldap.carbonio_promote_mmr"))
+			Fix("# make the replica a master, then remove the hosts of " + target + "\nansible-playbook zxbot.carbonio_ldap.carbonio_promote_mmr -i " + quoted(l.inv.File)))
 	}
 }

@@ -17,14 +17,14 @@ import (
 
 // judgeHosts judges the names of the hosts.
 func (l *lint) judgeHosts() {
-	spelt := map[string]string{} // the name in lower case: as it was first written
+	spelled := map[string]string{} // the name in lower case: as it was first written
 	judged := map[string]bool{}
 	domains := map[string][]string{}
 	for _, g := range l.inv.Groups {
 		lines := map[string][]int{}
 		for _, h := range g.Hosts {
 			if lines[h.Name] = append(lines[h.Name], h.Line); len(lines[h.Name]) == 2 { // said once
-				l.say(hosts.Fail(l, h.Name+" in "+section(g.Name), "%s stands twice in %s: should one be another host?", h.Name, section(g.Name)).
+				l.add(hosts.Fail(l, h.Name+" in "+section(g.Name), "%s is listed twice in %s: should one of them be another host?", h.Name, section(g.Name)).
 					Saw(fmt.Sprintf("lines %d and %d", lines[h.Name][0], h.Line)))
 			}
 			if judged[h.Name] {
@@ -32,45 +32,45 @@ func (l *lint) judgeHosts() {
 			}
 			judged[h.Name] = true
 			low := strings.ToLower(h.Name)
-			if problem, want := misnamed(h.Name, spelt[low]); problem != "" {
-				l.say(hosts.Fail(l, h.Name, "%s %s", h.Name, problem).
+			if problem, want := misnamed(h.Name, spelled[low]); problem != "" {
+				l.add(hosts.Fail(l, h.Name, "%s %s", h.Name, problem).
 					Saw(fmt.Sprintf("%s:%d: %s", l.inv.File, h.Line, h.Name)).Wanted(want))
 			} else {
 				_, domain, _ := strings.Cut(low, ".")
 				domains[domain] = append(domains[domain], h.Name)
 			}
-			spelt[low] = cmp.Or(spelt[low], h.Name)
+			spelled[low] = cmp.Or(spelled[low], h.Name)
 		}
 	}
 	l.oddDomains(domains)
 }
 
-// misnamed says what is wrong with one name; spelt is how it was written before,
-// if it was.
-func misnamed(name, spelt string) (problem, want string) {
+// misnamed says what is wrong with one name; spelled is how it was written
+// earlier, if it was.
+func misnamed(name, spelled string) (problem, want string) {
 	strange := strings.TrimLeftFunc(name, func(r rune) bool {
 		return r == '.' || r == '-' || r <= 'z' && (unicode.IsLetter(r) || unicode.IsDigit(r))
 	})
 	switch _, err := netip.ParseAddr(name); {
-	case spelt != "":
-		return fmt.Sprintf("was written %s before: Ansible takes them for two hosts", spelt), spelt
+	case spelled != "":
+		return fmt.Sprintf("is also spelled %s: Ansible treats them as two hosts", spelled), spelled
 	case err == nil:
-		problem = "is an address, and becomes the name of the node everywhere"
+		problem = "is an address, and would become the name of the node everywhere"
 	case platform.ValidFQDN(name):
 		return "", ""
 	case strange != "":
 		r, _ := utf8.DecodeRuneInString(strange)
-		problem = fmt.Sprintf("holds %c (%U), which no host name may hold", r, r)
+		problem = fmt.Sprintf("contains %c (%U), which is not allowed in a host name", r, r)
 	case !strings.Contains(name, "."):
 		problem = "is a short name"
 	default:
 		problem = "is not a valid host name"
 	}
-	return problem, "a fully qualified name such as host.example.com"
+	return problem, "a fully qualified name, such as host.example.com"
 }
 
-// oddDomains finds the host whose domain no other has, but for a slip of the
-// pen that of many: proxy2.example.con, as an example of the manual had it.
+// oddDomains finds a host that is alone in its domain, which but for a typo is
+// the domain of many: proxy2.example.con, as in an example of the manual.
 func (l *lint) oddDomains(domains map[string][]string) {
 	names := slices.SortedFunc(maps.Keys(domains), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(domains[b]), len(domains[a])), cmp.Compare(a, b))
@@ -81,25 +81,25 @@ func (l *lint) oddDomains(domains map[string][]string) {
 	}
 	common := names[:min(lone, maxDomains)]
 	for _, d := range names[lone:] {
-		i := slices.IndexFunc(common, func(m string) bool { return slip(d, m) })
+		i := slices.IndexFunc(common, func(m string) bool { return typo(d, m) })
 		if i < 0 {
 			continue
 		}
 		host := domains[d][0]
 		short, _, _ := strings.Cut(host, ".")
-		l.say(hosts.Warn(l, host, "%s alone is in %s, %s in %s: a misspelling?", host, d, count(len(domains[common[i]])), common[i]).
+		l.add(hosts.Warn(l, host, "only %s is in %s, %s are in %s: is it misspelled?", host, d, count(len(domains[common[i]])), common[i]).
 			Saw(host).Wanted(short + "." + common[i]))
 	}
 }
 
-// maxDomains is how many domains a lone one is compared with.
+// maxDomains is how many domains such a one is compared with.
 const maxDomains = 100
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// slip says whether two domains differ in the letters of one label only, and in
-// few: dc1 and dc2 are meant to differ.
-func slip(a, b string) bool {
+// typo says whether two domains differ only in a few letters of one label. A
+// different number is no typo: dc1 and dc2.
+func typo(a, b string) bool {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	if len(as) != len(bs) {
 		return false
@@ -125,7 +125,7 @@ var knownKeys = []string{
 }
 
 // placeholders are the values that the manual's examples ask to replace. Its
-// address 1.2.3.4 is not among them: it stands there as a value.
+// address 1.2.3.4 is not among them: there it is used as a value.
 var placeholders = []string{
 	"YourWebmailPublicHostname", "webmailPublicHostname", "x.y.z.t", "w.u.v.s", "domain.com",
 }
@@ -144,19 +144,19 @@ func (l *lint) judgeValues() {
 		}
 	}
 	if l.install {
-		l.mustHave(platform.Video, "public_ip_address", "the playbook writes it into the video server, and stops", platform.Installer.On("configure-videoserver"), valuesChecks)
+		l.mustHave(platform.Video, "public_ip_address", "the playbook writes it to the video server, and stops without it", platform.Installer.On("configure-videoserver"), valuesChecks)
 	}
 	if l.redundant != "" {
-		l.mustHave(platform.Database, "postgres_version", "the Patroni playbook finds PostgreSQL by it, and stops", platform.Cluster.On("configure_postgres"))
+		l.mustHave(platform.Database, "postgres_version", "the Patroni playbook finds PostgreSQL by it, and stops without it", platform.Cluster.On("configure_postgres"))
 	}
 }
 
-// mustHave finds hosts without a variable that a playbook cannot do without.
+// mustHave finds hosts without a variable that a playbook needs.
 func (l *lint) mustHave(group platform.Component, key, why string, sources ...platform.Source) {
 	has := l.inv.HostVars(key)
 	for _, h := range l.members(group) {
 		if _, ok := has[h]; !ok {
-			l.say(values.Fail(l, h+" "+key, "%s has no %s: %s", h, key, why).Per(sources...))
+			l.add(values.Fail(l, h+" "+key, "%s has no %s: %s", h, key, why).Per(sources...))
 		}
 	}
 }
@@ -174,16 +174,16 @@ func (l *lint) value(v platform.Var, seen map[string]bool, ofGroup bool) {
 		l.foreignKey(where, v, ofGroup)
 		return
 	}
-	behind := comment.FindStringSubmatch(v.Value)
-	say, problem := l.problem(v.Key, v.Value)
+	after := comment.FindStringSubmatch(v.Value)
+	report, problem := l.problem(v.Key, v.Value)
 	switch {
-	case behind != nil && ofGroup:
-		l.say(values.Fail(l, where, "the comment behind %s becomes part of its value", v.Key).
-			Saw(v.Value).Wanted(behind[1]).Per(commentsInVars).Fix("put the comment on a line of its own:\n" + v.Key + "=" + behind[1]))
+	case after != nil && ofGroup:
+		l.add(values.Fail(l, where, "the comment after %s becomes part of its value", v.Key).
+			Saw(v.Value).Wanted(after[1]).Per(commentsInVars).Fix("# in " + l.inv.File + ", with the comment on a line of its own\n" + v.Key + "=" + after[1]))
 	case slices.Contains(placeholders, v.Value):
-		l.say(values.Fail(l, where, "%s is still the placeholder of the manual, %s", v.Key, v.Value).Saw(v.Value))
+		l.add(values.Fail(l, where, "%s is still the manual's placeholder, %s", v.Key, v.Value).Saw(v.Value))
 	case problem != "":
-		l.say(say(l, where, "%s %s", v.Key, problem).Saw(v.Value))
+		l.add(report(l, where, "%s %s", v.Key, problem).Saw(v.Value))
 	}
 }
 
@@ -193,22 +193,22 @@ func (l *lint) foreignKey(where string, v platform.Var, ofGroup bool) {
 	near := platform.Nearest(v.Key, knownKeys)
 	switch {
 	case ofGroup && strings.Contains(v.Value, " #"):
-		l.say(values.Warn(l, where, "the comment behind %s becomes part of its value", v.Key).Saw(v.Value))
+		l.add(values.Warn(l, where, "the comment after %s becomes part of its value", v.Key).Saw(v.Value))
 	case near != "" && !strings.HasPrefix(v.Key, "ansible_"):
-		l.say(values.Warn(l, where, "the playbooks do not read %s: is %s meant?", v.Key, near).Fix("rename it to " + near))
+		l.add(values.Warn(l, where, "the playbooks do not read %s: did you mean %s?", v.Key, near).Fix("rename it to " + near))
 	}
 }
 
 // A verdict is Fail or Warn of a check.
 type verdict func(b checks.Basis, target, format string, args ...any) checks.Finding
 
-// problem says what is wrong with a value by itself. Roles and ids are judged
+// problem says what is wrong with a value by itself. Roles and IDs are judged
 // together with those of their group.
 func (l *lint) problem(key, value string) (verdict, string) {
 	switch key {
 	case "webmailHostname", "default_domain":
 		if !platform.ValidFQDN(value) {
-			return values.Fail, "is not a valid name, such as webmail.example.com"
+			return values.Fail, "is not a valid name such as webmail.example.com"
 		}
 		if key == "default_domain" && l.scope.Release.Before(platform.Release{Year: 26, Month: 3}) {
 			return values.Warn, "is not read before 26.3: the domain will be that of the directory server"
@@ -219,13 +219,13 @@ func (l *lint) problem(key, value string) (verdict, string) {
 		case err != nil:
 			return values.Fail, "is not an IP address"
 		case a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast():
-			return values.Fail, "is an address that no client can reach"
+			return values.Fail, "is an address that clients cannot reach"
 		case a.IsPrivate():
-			return values.Warn, "is a private address: video calls will work inside the network only"
+			return values.Warn, "is a private address: video calls will work only inside the network"
 		}
 	case "postgres_version":
 		if value != "16" {
-			return values.Warn, "is not 16, the PostgreSQL that Carbonio installs"
+			return values.Warn, "is not 16, the PostgreSQL version that Carbonio installs"
 		}
 	}
 	return nil, ""

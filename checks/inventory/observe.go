@@ -21,10 +21,10 @@ type file struct {
 	Path string `json:"path"`
 }
 
-// surroundings is what stands where the inventory was read.
+// surroundings is what was seen where the inventory was read.
 type surroundings struct {
-	Visible bool `json:"visible"` // the inventory itself is there
-	// Unseen is why that could not be told.
+	Visible bool `json:"visible"` // the inventory itself exists
+	// Unseen is why that is not known.
 	Unseen  checks.Unseen `json:"unseen,omitzero"`
 	Secrets []secret      `json:"secrets,omitempty"`
 }
@@ -47,8 +47,8 @@ func targets(scope checks.Scope, _ checks.Host) ([]checks.Target[file], error) {
 	return []checks.Target[file]{{Name: inv.File, Ask: file{inv.Path}}}, nil
 }
 
-// observe looks at the secret files, not into them. What it cannot see of them
-// says nothing of the inventory, and is a fact beside it.
+// observe looks at the secret files, but does not read them. That one cannot be
+// seen says nothing about the inventory, so it is recorded as a fact.
 func observe(_ context.Context, host checks.Host, t checks.Target[file]) (surroundings, error) {
 	var seen surroundings
 	if t.Ask.Path == "" {
