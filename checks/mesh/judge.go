@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,20 +16,22 @@ import (
 type view struct {
 	checks.Sight[ask, report]
 	report
-	scope   checks.Scope
-	lost    checks.Sight[checks.Nothing, losses] // by the journal of the same node
-	names   map[string]string                    // the node of the inventory behind the name of a member, in lower case
-	members map[string][]member                  // by node; one that is none of the inventory's by its own name
-	servers []server                             // of the inventory; without one, of the mesh
-	weak    []server                             // those that autopilot calls unhealthy, whoever it told
-	led     bool                                 // somebody sees a leader
+	scope        checks.Scope
+	losses       checks.Sight[checks.Nothing, losses] // from the log of the same node
+	names        map[string]string                    // of nodes, by the names of their members in lower case
+	members      map[string][]member                  // by node, or by their own name when no node is called so
+	servers      []server                             // of the inventory; without one, of the mesh
+	voteless     []server                             // according to autopilot
+	unhealthy    []server                             // according to autopilot
+	anyUnhealthy []server                             // of all nodes together
+	hasLeader    bool                                 // some node sees one
 }
 
-// A server of the mesh, by the name of its node, or by its address where that is
-// nobody's.
+// A server of the mesh is named by its node, or by its address when it belongs to
+// no known node.
 type server string
 
-// Node is the node that the server stands on.
+// Node is the node of the server.
 func (s server) Node() string { return string(s) }
 
 // join gives "svc1, svc2".
@@ -49,31 +52,33 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 	return slices.Concat(out, judgeLDAP(seen), judgePending(seen)), clusters
 }
 
-// viewsOf are the views of all nodes, by their names.
+// viewsOf are the views of all nodes, in the order of their names.
 func viewsOf(scope checks.Scope, seen checks.Record) []view {
 	lost := map[string]checks.Sight[checks.Nothing, losses]{}
 	for s := range journals.In(seen) {
 		lost[s.Vantage] = s
 	}
 	var out []view
-	var weak []server
-	led := false
+	var unhealthy []server
+	hasLeader := false
 	for s := range agents.In(seen) {
-		v := newView(scope, s, lost[s.Vantage])
+		v := newView(scope, s)
+		v.losses = lost[s.Vantage]
 		_, leaderless := v.leaderless()
-		weak, led = append(weak, v.unhealthy()...), led || v.Leader.Value != "" && !leaderless
+		hasLeader = hasLeader || v.Leader.Value != "" && !leaderless
+		unhealthy = append(unhealthy, v.unhealthy...)
 		out = append(out, v)
 	}
 	for i := range out {
-		out[i].weak, out[i].led = weak, led
+		out[i].anyUnhealthy, out[i].hasLeader = unhealthy, hasLeader
 	}
 	slices.SortFunc(out, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
 	return out
 }
 
-func newView(scope checks.Scope, s checks.Sight[ask, report], lost checks.Sight[checks.Nothing, losses]) view {
+func newView(scope checks.Scope, s checks.Sight[ask, report]) view {
 	said, _ := s.Got()
-	v := view{Sight: s, report: said, scope: scope, lost: lost, names: map[string]string{}, members: map[string][]member{}}
+	v := view{Sight: s, report: said, scope: scope, names: map[string]string{}, members: map[string][]member{}}
 	for _, n := range scope.Topology.Nodes {
 		// The names that the setup gives.
 		dashed := strings.ReplaceAll(strings.ToLower(n.Name), ".", "-")
@@ -86,17 +91,27 @@ func newView(scope checks.Scope, s checks.Sight[ask, report], lost checks.Sight[
 		v.members[name] = append(v.members[name], m)
 	}
 	v.servers = v.meshServers()
+	if a := v.Autopilot.Value; a != nil {
+		for _, s := range a.Servers {
+			if !s.Voter {
+				v.voteless = append(v.voteless, v.at(s.Address))
+			}
+			if !s.Healthy {
+				v.unhealthy = append(v.unhealthy, v.at(s.Address))
+			}
+		}
+	}
 	return v
 }
 
-// inventory says whether there is one to compare with.
+// inventory reports whether there is one to compare with.
 func (v view) inventory() bool { return v.scope.Topology.Inventory != nil }
 
-// node is what the inventory calls a node of the mesh.
+// node is the node behind the name of a member; the name itself when there is none.
 func (v view) node(name string) string { return cmp.Or(v.names[strings.ToLower(name)], name) }
 
-// meshServers are those of the inventory. Without one the members tell; where
-// these were not seen either, what the topology assumes.
+// meshServers are those of the inventory. Without one they are taken from the
+// members, and without these from what the topology assumes.
 func (v view) meshServers() []server {
 	var out []server
 	if v.inventory() || len(v.Members.Value) == 0 {
@@ -117,33 +132,36 @@ func (v view) meshServers() []server {
 func (v view) judge(views []view, c checks.Cluster) []checks.Finding {
 	switch _, got := v.Got(); {
 	case v.Contact != checks.Contact{}:
-		f := agent.Fail(v, v.Vantage, "nobody listens on %s: the mesh agent of this node does not run", address).
-			Saw("connection refused").Wanted("an answer")
+		f := agent.Fail(v, v.Vantage, "the mesh agent of this node does not run: nothing listens on %s", address).
+			Saw("connection refused").Wanted("a response").Fix(on(agent.Remedy, v.Vantage))
 		return append([]checks.Finding{f}, v.unknown("the mesh agent of this node does not run")...)
 	case !got:
 		return append([]checks.Finding{agent.Unseen(v, v.Vantage)}, v.unknown("could not be seen: "+v.Unseen().String())...)
 	}
 	return slices.Concat(
 		[]checks.Finding{
-			agent.Pass(v, v.Vantage, "the mesh agent of this node answers"),
+			agent.Pass(v, v.Vantage, "the mesh agent of this node responds"),
 			v.judgeLeader(views), v.judgePeers(), v.judgeAutopilot(), v.judgeToken(), v.judgeTolerance(c),
 		},
 		v.judgeMembers(views), v.judgeServices(),
 	)
 }
 
-// unknown is what is said of the mesh by a node whose agent says nothing.
+// unknown is what a node reports whose agent gives no answers.
 func (v view) unknown(why string) []checks.Finding {
 	var out []checks.Finding
 	for _, c := range []*checks.Check{leader, peers, members, autopilot, services, tolerance} {
 		out = append(out, c.Unknown(v, mesh, "%s", why).Needing(agent.On(v.Vantage)))
 	}
-	return append(out, token.Skip(v, v.Vantage, "there is no agent to show it to"))
+	return append(out, token.Skip(v, v.Vantage, "there is no agent to present it to"))
 }
 
-// unseen is the finding on a question that the agent did not answer: as a rule
-// because it passes it to the leader.
+// unseen is the finding on a request that the agent refused, as a rule because it
+// forwards it to the leader. One that was not made has no reason.
 func (v view) unseen(c *checks.Check, why checks.Unseen) checks.Finding {
+	if why == (checks.Unseen{}) {
+		return c.Unknown(v, mesh, "not asked: the mesh has no leader").Needing(leader.On(mesh))
+	}
 	return c.Unknown(v, mesh, "could not be seen: %s", why).Needing(leader.On(mesh))
 }
 
@@ -155,6 +173,18 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// plainName is a name that is a single word to a shell.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
+
+// on puts the nodes above the commands to run there. A name may come from the
+// network, and only a plain one goes into a remedy.
+func on(commands string, nodes ...string) string {
+	if len(nodes) == 0 || slices.ContainsFunc(nodes, func(n string) bool { return !plainName.MatchString(n) }) {
+		return commands
+	}
+	return "# on " + strings.Join(nodes, ", ") + "\n" + commands
+}
+
 func judgeLDAP(seen checks.Record) []checks.Finding {
 	var out []checks.Finding
 	for s := range directory.In(seen) {
@@ -163,10 +193,11 @@ func judgeLDAP(seen checks.Record) []checks.Finding {
 		case !got:
 			out = append(out, ldap.Unseen(s, name))
 		case !slices.Contains(enabled, "service-discover"):
-			out = append(out, ldap.Fail(s, name, "the directory does not name %s as a mesh server: service-discover will not start again there", name).
-				Saw("zimbraServiceEnabled: "+cmp.Or(strings.Join(enabled, ", "), "nothing")).Wanted("zimbraServiceEnabled: service-discover"))
+			out = append(out, ldap.Fail(s, name, "the directory does not list %s as a mesh server: service-discover will not start there again", name).
+				Saw("zimbraServiceEnabled: "+cmp.Or(strings.Join(enabled, ", "), "nothing")).Wanted("zimbraServiceEnabled: service-discover").
+				Fix(on(ldap.Remedy, name)))
 		default:
-			out = append(out, ldap.Pass(s, name, "the directory names %s as a mesh server", name))
+			out = append(out, ldap.Pass(s, name, "the directory lists %s as a mesh server", name))
 		}
 	}
 	return out
@@ -179,18 +210,11 @@ func judgePending(seen checks.Record) []checks.Finding {
 		case !got:
 			out = append(out, pending.Unseen(s, s.Vantage))
 		case len(waiting) > 0:
-			out = append(out, pending.Warn(s, s.Vantage, "%s on this node", waits(len(waiting))).
-				Saw(strings.Join(waiting, ", ")).Wanted("none"))
+			out = append(out, pending.Warn(s, s.Vantage, "setup scripts waiting to be run on this node: %d", len(waiting)).
+				Saw(strings.Join(waiting, ", ")).Wanted("none").Fix(on(pending.Remedy, s.Vantage)))
 		default:
-			out = append(out, pending.Pass(s, s.Vantage, "no setup script waits on this node"))
+			out = append(out, pending.Pass(s, s.Vantage, "no setup script is waiting on this node"))
 		}
 	}
 	return out
-}
-
-func waits(n int) string {
-	if n == 1 {
-		return "1 setup script waits"
-	}
-	return fmt.Sprintf("%d setup scripts wait", n)
 }

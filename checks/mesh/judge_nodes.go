@@ -3,7 +3,7 @@ package mesh
 import (
 	"cmp"
 	"fmt"
-	"regexp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,22 +11,26 @@ import (
 	"carbonio-check/platform"
 )
 
-// flapping is how often a member that is alive now was lost within an hour: once
-// is a restart.
+// flapping is how many losses within an hour are more than a restart.
 const flapping = 2
 
-// A member that counts is an alive one before what is left of another setup.
-func current(all []member) (member, bool) {
-	if len(all) == 0 {
-		return member{}, false
+// roles of a node, by whether it is a mesh server.
+var roles = map[bool]string{true: "a mesh server", false: "an agent"}
+
+func (m member) server() bool { return m.Tags.Role == "consul" }
+
+// current is the member that counts for a node: an alive one, rather than what is
+// left of an earlier setup.
+func current(all []member) (out member) {
+	for i, m := range all {
+		if i == 0 || m.Status < out.Status {
+			out = m
+		}
 	}
-	return slices.MinFunc(all, func(a, b member) int { return cmp.Compare(a.Status, b.Status) }), true
+	return out
 }
 
-// server says whether the member is a server of the mesh (serf's tag).
-func (m member) server() bool { return m.Tags["role"] == "consul" }
-
-// judgeMembers judges each node of the inventory and what is in the mesh besides.
+// judgeMembers judges each node of the inventory, and members besides.
 func (v view) judgeMembers(views []view) []checks.Finding {
 	if !v.Members.seen() {
 		return []checks.Finding{v.unseen(members, v.Members.Unseen)}
@@ -34,11 +38,14 @@ func (v view) judgeMembers(views []view) []checks.Finding {
 	var out []checks.Finding
 	for _, n := range v.scope.Topology.Nodes {
 		out = append(out, v.judgeNode(n, views))
-		out = append(out, v.judgeLeftovers(v.members[n.Name])...)
 	}
 	for _, m := range v.Members.Value {
-		// The mesh itself forgets within three days who left.
-		if _, known := v.names[strings.ToLower(m.Name)]; !known && v.inventory() && m.Status != left {
+		_, known := v.names[strings.ToLower(m.Name)]
+		switch {
+		case known && m.Status == failed && current(v.members[v.node(m.Name)]).Status == alive:
+			out = append(out, members.Warn(v, m.Name, "%s is stale: its node is alive in the mesh under another name", m.Name).
+				Saw(state(m.Status)).Wanted(state(left)).Fix(forceLeave(m.Name)))
+		case !known && v.inventory() && m.Status != left: // the mesh forgets within three days who left
 			out = append(out, v.judgeStranger(m))
 		}
 	}
@@ -48,43 +55,41 @@ func (v view) judgeMembers(views []view) []checks.Finding {
 func (v view) judgeNode(n platform.Node, views []view) checks.Finding {
 	name := n.Name
 	reach := []checks.Need{checks.PingOf(name), checks.PortOf(name, gossipPort, "tcp")}
-	lost, _ := v.lost.Got()
-	m, ok := current(v.members[name])
-	switch {
-	case !ok && !v.inventory():
-		return members.Skip(v, name, "not in the mesh, and no inventory says that it belongs there")
-	case !ok:
+	lost, _ := v.losses.Got()
+	switch m := current(v.members[name]); {
+	case m.Name == "" && !v.inventory():
+		return members.Skip(v, name, "not in the mesh, and there is no inventory to tell whether it should be")
+	case m.Name == "":
 		return members.Fail(v, name, "%s is not in the mesh", name).Saw("no member").Wanted("alive").Needing(reach...).
-			Fix("on " + name + ": systemctl status service-discover; pending-setups -a")
+			Fix(on("systemctl status service-discover\npending-setups -a", name))
 	case m.Status != alive:
 		f := members.Fail(v, name, "%s is %s in the mesh", name, state(m.Status)).Saw(state(m.Status)).Wanted("alive").Needing(reach...)
 		if others := seenAlive(views, name); len(others) > 0 {
-			return f.With("alive for", strings.Join(others, ", ")).
-				Fix("8301/tcp and 8301/udp must be open both ways between this node and " + name + ", without address translation\non " + name + ": journalctl -u service-discover --since -1h | grep -i probe")
+			return f.With("alive for", strings.Join(others, ", ")).Fix(on("journalctl -u service-discover --since -1h | grep -i probe"+openPorts, name))
 		}
-		return f
+		return f.Fix(on(restart+openPorts, name))
 	case lost[m.Name] >= flapping:
-		return members.Warn(v, name, "%s comes and goes: it was lost %d times within the last hour", name, lost[m.Name]).
+		return members.Warn(v, name, "%s is flapping: it was lost %d times within the last hour", name, lost[m.Name]).
 			Saw(fmt.Sprintf("alive now, lost %d times", lost[m.Name])).Wanted("alive all the time").
-			Fix("on " + name + ": journalctl -u service-discover --since -1h | grep -iE 'probe|refute'     # 8301/udp, load, or address translation")
+			Fix(on("journalctl -u service-discover --since -1h | grep -iE 'probe|refute'     # look for 8301/udp, load or address translation", name))
 	case v.inventory() && m.server() != n.Has(platform.Mesh):
-		want := role(n.Has(platform.Mesh))
-		return members.Fail(v, name, "%s takes part as %s, and is %s in the inventory", name, role(m.server()), want).
+		want := roles[n.Has(platform.Mesh)]
+		return members.Fail(v, name, "%s runs as %s, but is %s in the inventory", name, roles[m.server()], want).
 			Saw(m.Name).Wanted(want).
-			Fix("correct [serviceDiscoverServers] of the inventory, or on " + name + " remove service-discover and install it again as " + want)
+			Fix("correct [serviceDiscoverServers] in the inventory, or reinstall service-discover on " + name + " as " + want)
 	}
 	f := members.Pass(v, name, "%s is alive in the mesh", name)
-	if why := v.lost.Unseen(); why != (checks.Unseen{}) {
-		f = f.With("not seen", "whether it comes and goes: "+why.String())
+	if why := v.losses.Unseen(); why != (checks.Unseen{}) {
+		f = f.With("not seen", "whether it is flapping: "+why.String())
 	}
 	return f
 }
 
-// seenAlive are the other nodes that see this one alive.
+// seenAlive are the other nodes for which this one is alive.
 func seenAlive(views []view, name string) []string {
 	var out []string
 	for _, v := range views {
-		if m, ok := current(v.members[name]); ok && m.Status == alive && v.Vantage != name {
+		if v.Vantage != name && current(v.members[name]).Status == alive {
 			out = append(out, v.Vantage)
 		}
 	}
@@ -96,43 +101,125 @@ func state(status int) string {
 	return cmp.Or(words[status], fmt.Sprintf("in state %d", status))
 }
 
-func role(server bool) string {
-	if server {
-		return "a mesh server"
+func (v view) judgeStranger(m member) checks.Finding {
+	fix := forceLeave(m.Name)
+	if m.Status == alive {
+		fix = "systemctl disable --now service-discover     # on that node, unless it should be in the inventory\n" + fix
 	}
-	return "an agent"
+	return members.Warn(v, m.Name, "%s is %s in the mesh, but not in the inventory", m.Name, state(m.Status)).
+		Saw(m.Name + " " + m.Addr).Wanted("only nodes of the inventory").Fix(fix)
 }
 
-// judgeLeftovers finds dead members of a node that is alive under another name.
-func (v view) judgeLeftovers(all []member) []checks.Finding {
+// forceLeave is the command that makes the mesh forget a member.
+func forceLeave(name string) string {
+	if !plainName.MatchString(name) {
+		return "consul members     # this name is not plain: quote it for consul force-leave"
+	}
+	return "consul force-leave " + name + "     # on a mesh server, with CONSUL_HTTP_TOKEN"
+}
+
+// An instance is a service on a node; without a service, the node itself.
+type instance struct{ service, node string }
+
+func (i instance) String() string {
+	if i.service == "" {
+		return i.node
+	}
+	return i.service + " on " + i.node
+}
+
+const sidecar = "-sidecar-proxy"
+
+// judgeServices judges the checks that do not pass, by service and node.
+func (v view) judgeServices() []checks.Finding {
+	health := v.Services.Value
+	if health.Count == 0 {
+		return []checks.Finding{v.unseen(services, v.Services.Unseen)}
+	}
+	bad := map[instance][]healthCheck{}
+	for _, c := range health.Bad {
+		at := instance{c.ServiceName, v.node(c.Node)}
+		bad[at] = append(bad[at], c)
+	}
 	var out []checks.Finding
-	counts, _ := current(all)
-	for _, m := range all {
-		if counts.Status == alive && m.Status == failed {
-			out = append(out, members.Warn(v, m.Name, "%s is dead in the mesh, and a leftover: its node is alive under another name", m.Name).
-				Saw(state(m.Status)).Wanted("gone (left)").Fix(forceLeave(m.Name)))
-		}
+	for _, at := range slices.SortedFunc(maps.Keys(bad), func(a, b instance) int { return cmp.Compare(a.String(), b.String()) }) {
+		out = append(out, v.judgeInstance(at, bad[at]))
+	}
+	out = append(out, v.judgeSidecars()...)
+	if len(out) == 0 {
+		out = append(out, services.Pass(v, mesh, "no health check is critical").
+			Saw(fmt.Sprintf("%s of %s are passing", count(health.Count, "check"), count(len(health.Runs), "service"))))
 	}
 	return out
 }
 
-// judgeStranger judges a member that is no node of the inventory.
-func (v view) judgeStranger(m member) checks.Finding {
-	f := members.Warn(v, m.Name, "%s is %s in the mesh, and not in the inventory", m.Name, state(m.Status)).
-		Saw(m.Name + " " + m.Addr).Wanted("only nodes of the inventory")
-	if m.Status == alive {
-		return f.Fix("add it to the inventory; or take it out: on that node systemctl disable --now service-discover, then on a mesh server " + forceLeave(m.Name))
+func (v view) judgeInstance(at instance, all []healthCheck) checks.Finding {
+	slices.SortFunc(all, func(a, b healthCheck) int { return cmp.Compare(a.CheckID, b.CheckID) })
+	say, status := services.Warn, all[0].Status
+	if slices.ContainsFunc(all, func(c healthCheck) bool { return c.Status == "critical" }) {
+		say, status = services.Fail, "critical"
 	}
-	return f.Fix(forceLeave(m.Name))
+	var lines []string
+	for _, c := range all {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s: %s %s", cmp.Or(c.Name, c.CheckID), c.Status, c.Output)))
+	}
+	f := say(v, at.String(), "a health check of %s is in state %s", at, status).
+		Saw(strings.Join(lines, "\n")).Wanted("passing").
+		Needing(members.On(at.node))
+	if parent, ok := strings.CutSuffix(at.service, sidecar); ok && !slices.ContainsFunc(all, healthCheck.own) {
+		f = f.Needing(services.On(instance{parent, at.node}.String()))
+	}
+	if unit, ok := unit(at.service); ok {
+		f = f.Fix(on(fmt.Sprintf("systemctl status %s\njournalctl -u %s -n 50", unit, unit), at.node))
+	}
+	return f
 }
 
-var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
+// own reports whether a check is not an echo: the alias check of a sidecar fails
+// whenever that of its service does.
+func (c healthCheck) own() bool { return !strings.HasPrefix(c.Name, "Connect Sidecar Aliasing") }
 
-// forceLeave is the command that forgets a member. Its name comes from the
-// network, and only one that is a word to a shell goes into a command.
-func forceLeave(name string) string {
-	if !plainName.MatchString(name) {
-		name = "NAME"
+// units are those with another name than their service. On Ubuntu 22.04 and RHEL 8
+// they belong to zmcontrol, and systemctl says so.
+var units = map[string]string{
+	"carbonio-mailbox": "carbonio-appserver.target",
+	"carbonio-mta":     "carbonio-mta.target",
+	"carbonio-proxy":   "carbonio-proxy.target",
+}
+
+// unit is the systemd unit of a Carbonio service; of a node, that of the agent.
+func unit(service string) (string, bool) {
+	if service == "" {
+		return "service-discover", true
 	}
-	return "consul force-leave " + name + "     # with CONSUL_HTTP_TOKEN"
+	name, beside := strings.CutSuffix(service, sidecar)
+	if !strings.HasPrefix(name, "carbonio-") || !plainName.MatchString(name) {
+		return "", false
+	}
+	if beside {
+		return name + "-sidecar.service", true
+	}
+	return cmp.Or(units[name], name+".service"), true
+}
+
+// judgeSidecars finds services without a sidecar that have one on another node.
+func (v view) judgeSidecars() []checks.Finding {
+	runs := v.Services.Value.Runs
+	var out []checks.Finding
+	for _, name := range slices.Sorted(maps.Keys(runs)) {
+		beside := runs[name+sidecar]
+		for _, node := range slices.Sorted(slices.Values(runs[name])) {
+			if len(beside) == 0 || slices.Contains(beside, node) {
+				continue
+			}
+			at := instance{name + sidecar, v.node(node)}
+			f := services.Warn(v, at.String(), "%s has no sidecar on %s, but has one on other nodes", name, at.node).
+				Saw("no sidecar").Wanted(name + sidecar)
+			if unit, ok := unit(at.service); ok {
+				f = f.Fix(on("systemctl restart "+unit+"\npending-setups -a", at.node))
+			}
+			out = append(out, f)
+		}
+	}
+	return out
 }

@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"carbonio-check/checks"
 	"carbonio-check/checks/cluster"
 )
 
-// leaderless says whether there is no leader, and the words in which it was told.
+// leaderless reports whether there is no leader, and in which words the agent
+// said so.
 func (v view) leaderless() (string, bool) {
 	if _, got := v.Got(); !got || v.Contact != (checks.Contact{}) {
 		return "", false
@@ -27,9 +30,10 @@ func (v view) leaderless() (string, bool) {
 }
 
 func (v view) judgeLeader(views []view) checks.Finding {
+	servers := cluster.Nodes(v.servers)
 	if said, ok := v.leaderless(); ok {
-		f := leader.Fail(v, mesh, "the mesh has no leader").Saw(said).Wanted(`"IP:8300"`)
-		f.Stopped = !v.led // else it is only this node that is cut off
+		f := leader.Fail(v, mesh, "the mesh has no leader").Saw(said).Wanted(`"IP:8300"`).Fix(on(leader.Remedy, servers...))
+		f.Stopped = !v.hasLeader // otherwise only this node is cut off
 		if working := v.working(); working.AtLeast(v.quorum()) != cluster.Yes {
 			f = cluster.Because(f, members, working.No)
 		}
@@ -42,14 +46,14 @@ func (v view) judgeLeader(views []view) checks.Finding {
 		if other.Leader.Value == "" || other.Leader.Value == v.Leader.Value {
 			continue
 		}
-		said := fmt.Sprintf("%s says %s, %s says %s", v.Vantage, v.Leader.Value, other.Vantage, other.Leader.Value)
+		said := fmt.Sprintf("%s reports %s, %s reports %s", v.Vantage, v.Leader.Value, other.Vantage, other.Leader.Value)
 		if v.Peers.seen() && other.Peers.seen() && !sameSet(v.Peers.Value, other.Peers.Value) {
-			return leader.Fail(v, mesh, "there are two meshes: this node and %s have other leaders and other peers", other.Vantage).
-				Saw(said).Wanted("one leader")
+			return leader.Fail(v, mesh, "there are two meshes: this node and %s report different leaders and different peers", other.Vantage).
+				Saw(said).Wanted("one leader").Fix(on(leader.Remedy, servers...))
 		}
-		// The nodes did not look at the same instant: the leader may have changed in between.
-		return leader.Warn(v, mesh, "this node and %s name different leaders: the leadership moves", other.Vantage).
-			Saw(said).Wanted("one leader").Fix("journalctl -u service-discover --since -1h | grep -i leader     # on each mesh server")
+		// The nodes did not look at the same instant.
+		return leader.Warn(v, mesh, "this node and %s report different leaders: the leader is changing", other.Vantage).
+			Saw(said).Wanted("one leader").Fix(on("journalctl -u service-discover --since -1h | grep -i leader", servers...))
 	}
 	return leader.Pass(v, mesh, "the mesh has a leader").Saw(v.at(v.Leader.Value).Node())
 }
@@ -61,16 +65,9 @@ func sameSet(a, b []string) bool {
 // at is the server at the address of a peer.
 func (v view) at(address string) server {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return server(address)
-	}
-	for _, m := range v.Members.Value {
-		if s := server(v.node(m.Name)); m.Addr == host && slices.Contains(v.servers, s) {
-			return s
-		}
-	}
 	for _, s := range v.servers {
-		if a := v.scope.Node(s.Node()).Address; a.IsValid() && a.String() == host {
+		at := func(m member) bool { return m.Addr == host }
+		if err == nil && (slices.ContainsFunc(v.members[s.Node()], at) || v.scope.Node(s.Node()).Address.String() == host) {
 			return s
 		}
 	}
@@ -81,165 +78,134 @@ func (v view) judgePeers() checks.Finding {
 	if !v.Peers.seen() {
 		return v.unseen(peers, v.Peers.Unseen)
 	}
-	var have, foreign []server
+	var have, missing, foreign []server
 	for _, address := range v.Peers.Value {
 		s := v.at(address)
-		if have = append(have, s); s.Node() == address {
+		if have = append(have, s); v.inventory() && s.Node() == address {
 			foreign = append(foreign, s)
 		}
 	}
 	slices.Sort(have)
-	var missing []server
 	if v.inventory() {
-		missing = except(v.servers, have)
-	} else {
-		foreign = nil
+		missing = cluster.Those(v.servers, func(s server) bool { return !slices.Contains(have, s) })
 	}
-	saw, want := join(have), join(v.servers)
-	switch n, voteless := len(have), v.voteless(); {
+	saw := join(have)
+	switch n := len(have); {
 	case !v.inventory() && n != 1 && n != 3:
 		return peers.Warn(v, mesh, "the mesh has %s: Carbonio has 1 or 3 mesh servers", count(n, "peer")).Saw(saw)
-	case len(missing) > 0 && len(foreign) > 0:
-		f := peers.Fail(v, mesh, "%s no peer, and %s no mesh server of the inventory", are(missing), are(foreign))
-		return cluster.Because(f, members, missing).Saw(saw).Wanted(want)
-	case len(missing) > 0:
-		f := peers.Fail(v, mesh, "%s no peer: the mesh goes on without", are(missing))
-		return cluster.Because(f, members, missing).Saw(saw).Wanted(want)
-	case len(foreign) > 0:
-		return peers.Fail(v, mesh, "%s counted as a peer, but no mesh server of the inventory", are(foreign)).Saw(saw).Wanted(want)
-	case len(voteless) > 0:
-		return peers.Fail(v, mesh, "without a vote: %s", join(voteless)).Saw(saw).Wanted("every peer with a vote")
+	case len(missing)+len(foreign) > 0:
+		f := peers.Fail(v, mesh, "the peers are not the mesh servers of the inventory: missing %s; foreign %s", cmp.Or(join(missing), "none"), cmp.Or(join(foreign), "none"))
+		return cluster.Because(f, members, missing).Saw(saw).Wanted(join(v.servers)).Fix(peersRemedy(missing, foreign))
+	case len(v.voteless) > 0:
+		return peers.Fail(v, mesh, "without a vote: %s", join(v.voteless)).Saw(saw).Wanted("every peer with a vote").Fix(peersRemedy(v.voteless, nil))
 	}
 	return peers.Pass(v, mesh, "the mesh has %s", count(len(have), "peer")).Saw(saw)
 }
 
-// are gives "svc1 is", "svc1, svc2 are".
-func are(servers []server) string {
-	if len(servers) == 1 {
-		return servers[0].Node() + " is"
+// peersRemedy restarts servers, and removes peers that will not come back.
+func peersRemedy(idle, foreign []server) string {
+	var lines []string
+	if len(idle) > 0 {
+		lines = append(lines, on(restart, cluster.Nodes(idle)...))
 	}
-	return join(servers) + " are"
-}
-
-// rated are the servers of which autopilot says something, as far as it told.
-func (v view) rated(says func(raftServer) bool) []server {
-	var out []server
-	if v.Autopilot.Value != nil {
-		for _, s := range v.Autopilot.Value.Servers {
-			if says(s) {
-				out = append(out, v.at(s.Address))
-			}
+	for _, s := range foreign {
+		if _, err := netip.ParseAddrPort(s.Node()); err == nil {
+			lines = append(lines, "consul operator raft remove-peer -address="+s.Node()+"     # on a mesh server, with CONSUL_HTTP_TOKEN, if it will not come back")
 		}
 	}
-	return out
-}
-
-func (v view) voteless() []server { return v.rated(func(s raftServer) bool { return !s.Voter }) }
-
-func (v view) unhealthy() []server { return v.rated(func(s raftServer) bool { return !s.Healthy }) }
-
-// except are the servers that are not among others.
-func except(all, others []server) []server {
-	return cluster.Those(all, func(s server) bool { return !slices.Contains(others, s) })
+	return strings.Join(lines, "\n")
 }
 
 func (v view) judgeAutopilot() checks.Finding {
 	a := v.Autopilot.Value
 	switch {
 	case a == nil && v.Token.Elsewhere:
-		return autopilot.Skip(v, mesh, "told only to who holds the administration token: the mesh servers do")
+		return autopilot.Skip(v, mesh, "reported only to holders of the administration token: the mesh servers")
 	case a == nil && v.Token.Unseen != checks.Unseen{}:
-		return autopilot.Unknown(v, mesh, "told only to who holds the administration token: %s", v.Token.Unseen)
-	case !v.Autopilot.seen():
-		return v.unseen(autopilot, v.Autopilot.Unseen).Needing(token.On(v.Vantage))
+		return autopilot.Unknown(v, mesh, "reported only to holders of the administration token: %s", v.Token.Unseen)
 	case a == nil:
-		return autopilot.Unknown(v, mesh, "not asked, for the mesh has no leader").Needing(leader.On(mesh))
+		return v.unseen(autopilot, v.Autopilot.Unseen).Needing(token.On(v.Vantage))
 	}
 	const want = "Healthy: true, FailureTolerance: 1 or more"
 	saw := fmt.Sprintf("Healthy: %t, FailureTolerance: %d", a.Healthy, a.FailureTolerance)
-	switch ill := v.unhealthy(); {
-	case len(ill) > 0:
-		f := autopilot.Fail(v, mesh, "autopilot calls %s unhealthy", join(ill)).Saw(saw).Wanted(want).
-			Fix("systemctl restart service-discover     # on " + join(ill))
-		return cluster.Because(f, members, ill)
+	switch {
+	case len(v.unhealthy) > 0:
+		f := autopilot.Fail(v, mesh, "autopilot reports %s as unhealthy", join(v.unhealthy)).Saw(saw).Wanted(want).Fix(on(restart, cluster.Nodes(v.unhealthy)...))
+		return cluster.Because(f, members, v.unhealthy)
 	case len(a.Servers) == 1 && len(v.servers) <= 1:
-		return autopilot.Pass(v, mesh, "the mesh calls itself healthy; one server alone can lose none").Saw(saw)
+		return autopilot.Pass(v, mesh, "the mesh reports itself healthy; a single server has no spare").Saw(saw)
 	case !a.Healthy || a.FailureTolerance < 1:
 		f := autopilot.Fail(v, mesh, "the mesh has %s and can lose none", count(len(a.Servers), "server")).Saw(saw).Wanted(want)
 		return cluster.Because(f, members, v.working().No).Needing(peers.On(mesh))
 	}
-	return autopilot.Pass(v, mesh, "the mesh calls itself healthy").Saw(saw)
+	return autopilot.Pass(v, mesh, "the mesh reports itself healthy").Saw(saw)
 }
 
 func (v view) judgeToken() checks.Finding {
-	const without = "who votes and autopilot stay unknown"
+	const without = "votes and autopilot stay unknown"
 	from, why := v.Token.From, v.Autopilot.Unseen
 	switch {
 	case v.Token.Elsewhere:
 		return token.Skip(v, v.Vantage, "the mesh servers hold it, and the configuration names none")
 	case v.Token.Unseen != checks.Unseen{}:
-		return token.Unknown(v, v.Vantage, "there is none, and %s: %s", without, v.Token.Unseen)
-	case why.Code == unknownToken:
-		return token.Fail(v, v.Vantage, "the mesh does not know the token of %s: %s", from, without).
-			Saw(why.String()).Wanted("a token of this mesh")
+		return token.Unknown(v, v.Vantage, "no token was found, so %s: %s", without, v.Token.Unseen)
 	case why.Code == forbidden:
-		return token.Fail(v, v.Vantage, "the token of %s may not ask: %s", from, without).
-			Saw(why.String()).Wanted("a token with operator:read")
+		return token.Fail(v, v.Vantage, "the mesh rejects the token from %s, so %s", from, without).
+			Saw(why.String()).Wanted("a token of this mesh with operator:read")
 	case v.Autopilot.Value != nil:
-		return token.Pass(v, v.Vantage, "the mesh accepts the token of %s", from)
+		return token.Pass(v, v.Vantage, "the mesh accepts the token from %s", from)
 	}
-	return token.Unknown(v, v.Vantage, "the token of %s could not be tried: %s", from, cmp.Or(why.String(), "the mesh has no leader")).
+	return token.Unknown(v, v.Vantage, "the token from %s could not be tried: %s", from, cmp.Or(why.String(), "the mesh has no leader")).
 		Needing(leader.On(mesh))
 }
 
-// quorum is how many of the servers with a vote the mesh needs.
+// quorum is how many voting servers the mesh needs.
 func (v view) quorum() int {
-	return (cmp.Or(len(v.Peers.Value), len(v.servers))-len(v.voteless()))/2 + 1
+	return (cmp.Or(len(v.Peers.Value), len(v.servers))-len(v.voteless))/2 + 1
 }
 
-// working counts the mesh servers that take part as such, vote, and keep up.
+// working counts the mesh servers that are alive as such, vote and keep up.
 func (v view) working() cluster.Count[server] {
 	return cluster.Ask(v.servers, func(s server) cluster.Answer {
-		if len(v.Members.Value) == 0 { // an agent that says anything is its own member
+		if len(v.Members.Value) == 0 { // every agent is a member: this is no answer
 			return cluster.Unseen
 		}
-		takesPart := slices.ContainsFunc(v.members[s.Node()], func(m member) bool { return m.server() && m.Status == alive })
-		return cluster.Is(takesPart && !slices.Contains(v.voteless(), s) && !slices.Contains(v.weak, s))
+		serves := slices.ContainsFunc(v.members[s.Node()], func(m member) bool { return m.server() && m.Status == alive })
+		return cluster.Is(serves && !slices.Contains(v.voteless, s) && !slices.Contains(v.anyUnhealthy, s))
 	})
 }
 
-// cluster is the mesh as those need it who conclude. Servers without a leader
-// may be alive, and are of no use.
+// cluster is the mesh as handed up. Servers without a leader may be alive, but
+// are of no use.
 func (v view) cluster() checks.Cluster {
 	c := checks.Cluster{Check: tolerance, Vantage: v.Vantage, Service: mesh, Members: cluster.Nodes(v.servers), Needs: v.quorum()}
-	if _, stopped := v.leaderless(); !stopped {
+	if _, leaderless := v.leaderless(); !leaderless {
 		working := v.working()
 		c.Able, c.Unseen = cluster.Nodes(working.Yes), cluster.Nodes(working.Unseen)
 	}
 	return c
 }
 
-// judgeTolerance is the arithmetic of a majority.
 func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
-	said, stopped := v.leaderless()
+	said, leaderless := v.leaderless()
 	saw := fmt.Sprintf("%d of %d servers work, %d needed", len(c.Able), len(c.Members), c.Needs)
-	switch more, _ := cluster.Spare(c); {
-	case stopped:
+	switch spare, _ := cluster.Spare(c); {
+	case leaderless:
 		f := tolerance.Fail(v, mesh, "the mesh has stopped").Saw(said).Needing(leader.On(mesh))
-		f.Stopped = !v.led
+		f.Stopped = !v.hasLeader
 		return f
 	case !v.Members.seen():
-		return tolerance.Unknown(v, mesh, "who is alive could not be seen: %s", v.Members.Unseen)
-	case len(v.weak) > 0 && v.Autopilot.Value == nil:
-		return tolerance.Skip(v, mesh, "the mesh servers say it: they know who is alive and does not keep up")
+		return tolerance.Unknown(v, mesh, "which servers are alive could not be seen: %s", v.Members.Unseen)
+	case len(v.anyUnhealthy) > 0 && v.Autopilot.Value == nil:
+		return tolerance.Skip(v, mesh, "judged on the mesh servers: only they see who is alive but not healthy")
 	case len(c.Members) == 0:
 		return tolerance.Skip(v, mesh, "no mesh server is known")
 	case len(c.Members) == 1 && c.Needs == 1:
-		return tolerance.Skip(v, mesh, "a mesh of one server stops with it").Saw(saw)
-	case more < 1:
-		f := tolerance.Fail(v, mesh, "the mesh stops with the next server that is lost").Saw(saw)
+		return tolerance.Skip(v, mesh, "a single mesh server has no spare").Saw(saw)
+	case spare < 1:
+		f := tolerance.Fail(v, mesh, "the mesh stops when one more server is lost").Saw(saw)
 		return cluster.Because(f, members, v.working().No).Needing(peers.On(mesh), autopilot.On(mesh))
 	default:
-		return tolerance.Pass(v, mesh, "the mesh can lose %d more of its %d servers", more, len(c.Members)).Saw(saw)
+		return tolerance.Pass(v, mesh, "the mesh can lose %d more of its %d servers", spare, len(c.Members)).Saw(saw)
 	}
 }

@@ -1,6 +1,6 @@
-// Package mesh is the subject of the service mesh: Consul, which Carbonio calls
-// service-discover. Every node asks its own agent, for each has its own view of
-// who is alive; what they say is compared by the judge.
+// Package mesh checks the service mesh: Consul, which Carbonio calls
+// service-discover. Every node asks its own agent, because each has its own view
+// of who is alive; the judge compares what they report.
 package mesh
 
 import (
@@ -21,18 +21,20 @@ var Module = &checks.Module{
 
 var catalogue = []*checks.Check{agent, leader, peers, members, autopilot, services, tolerance, token, ldap, pending}
 
-// mesh is the target of what is said of the mesh as a whole.
+// mesh is the target of findings about the mesh as a whole.
 const mesh = "mesh"
 
 const (
-	// address is that of the HTTP API on every node.
+	// address is where the HTTP API listens on every node.
 	address = "127.0.0.1:8500"
 	// gossipPort is where the agents of all nodes talk to each other.
 	gossipPort = 8301
 	// setupsDir holds the scripts that pending-setups would run.
 	setupsDir = "/etc/zextras/pending-setups.d"
-	// agentTimeout is more than the 7.2 s that servers without a leader take to
-	// say so.
+	restart   = "systemctl restart service-discover"
+	openPorts = "     # 8301/tcp and 8301/udp must be open in both directions, without address translation"
+	// agentTimeout leaves room for servers without a leader, which take 7.2 s to
+	// report that.
 	agentTimeout = 12 * time.Second
 	// ldapTimeout is for a command that starts a JVM.
 	ldapTimeout = time.Minute
@@ -42,17 +44,17 @@ var installed = []checks.Phase{checks.Health}
 
 var (
 	agents    = &checks.Look[ask, report]{Kind: "agent", Timeout: agentTimeout, Targets: agentTargets, Observe: observeAgent}
-	journals  = &checks.Look[checks.Nothing, losses]{Kind: "journal", Targets: here("service-discover"), Observe: observeJournal}
-	directory = &checks.Look[checks.Nothing, []string]{Kind: "ldap", Timeout: ldapTimeout, Targets: here(""), Observe: observeDirectory}
-	setups    = &checks.Look[checks.Nothing, []string]{Kind: "setups", Targets: here(setupsDir), Observe: observeSetups}
+	journals  = &checks.Look[checks.Nothing, losses]{Kind: "journal", Targets: onThisNode("service-discover"), Observe: observeJournal}
+	directory = &checks.Look[checks.Nothing, []string]{Kind: "ldap", Timeout: ldapTimeout, Targets: onThisNode(""), Observe: observeDirectory}
+	setups    = &checks.Look[checks.Nothing, []string]{Kind: "setups", Targets: onThisNode(setupsDir), Observe: observeSetups}
 )
 
 var fromAgent = []checks.AnyLook{agents}
 
 var agent = &checks.Check{
 	ID:      checks.AgentID,
-	Title:   "The mesh agent of this node answers",
-	Why:     "Every service of the node finds the others through its own agent; without it they are cut off, and the others no longer find them.",
+	Title:   "The mesh agent of this node responds",
+	Why:     "Every service of the node finds the others through its own agent. Without it they are cut off, and the others can no longer find them.",
 	Manual:  "systemctl status service-discover\ncurl -s http://127.0.0.1:8500/v1/status/leader",
 	Remedy:  "systemctl restart service-discover\njournalctl -u service-discover -n 50     # it does not start while LDAP is down",
 	Sources: []platform.Source{platform.HAStatus, platform.ServiceDiscover},
@@ -62,39 +64,39 @@ var agent = &checks.Check{
 var leader = &checks.Check{
 	ID:      checks.LeaderID,
 	Title:   "The mesh has a leader, the same for every node",
-	Why:     "Without one nothing can be registered or looked up afresh, no database leader is elected, and Carbonio's services stop one after the other. Two leaders are two platforms.",
-	Manual:  "curl -s http://127.0.0.1:8500/v1/status/leader     # \"IP:8300\"; \"\" is no leader",
-	Remedy:  "systemctl status service-discover; journalctl -u service-discover -n 50     # on each mesh server: most of them must run and reach each other on 8300 and 8301",
+	Why:     "Without a leader nothing can be registered or looked up, no database leader is elected, and Carbonio's services stop one by one. Two leaders mean two separate meshes.",
+	Manual:  "curl -s http://127.0.0.1:8500/v1/status/leader     # \"IP:8300\"; \"\" means no leader",
+	Remedy:  "systemctl status service-discover\njournalctl -u service-discover -n 50     # most mesh servers must run and reach each other on ports 8300 and 8301",
 	Sources: []platform.Source{platform.HAStatus, platform.Installer.On("CHANGELOG 25.9.2")},
 	Phases:  installed, Looks: fromAgent,
 }
 
 var peers = &checks.Check{
 	ID:      "mesh.peers",
-	Title:   "Every mesh server is a peer with a vote",
-	Why:     "The peers elect the leader. One that is missing, or has no vote, does not count when another one is lost; one too many is waited for in vain.",
+	Title:   "Every mesh server is a peer with a vote, and no other node is",
+	Why:     "The peers elect the leader. A server that is missing or has no vote does not count when another one fails; a peer that is gone for good still counts towards the majority.",
 	Manual:  "curl -s http://127.0.0.1:8500/v1/status/peers\nconsul operator raft list-peers     # with CONSUL_HTTP_TOKEN",
-	Remedy:  "systemctl restart service-discover     # on the server that is missing\nconsul operator raft remove-peer -address=IP:8300     # for one that will never come back",
+	Remedy:  restart + "     # on the server that is missing or has no vote",
 	Sources: []platform.Source{platform.ScenarioHA.On("three for quorum"), platform.Installer.On("consul_checks")},
 	Phases:  installed, Looks: fromAgent,
 }
 
 var members = &checks.Check{
 	ID:      "mesh.members",
-	Title:   "Every node of the inventory is alive in the mesh, and no other",
-	Why:     "Services on a node that is not alive in the mesh are not found. One that comes and goes takes its services with it each time.",
+	Title:   "Every node of the inventory is alive in the mesh, and no other node is in it",
+	Why:     "Services on a node that is not alive in the mesh cannot be found. A flapping node takes its services with it each time.",
 	Manual:  "consul members\njournalctl -u service-discover --since -1h | grep EventMember",
-	Remedy:  "systemctl restart service-discover     # on that node; 8301/tcp and 8301/udp must be open both ways, without address translation",
+	Remedy:  restart + openPorts,
 	Sources: []platform.Source{platform.HAStatus, platform.Troubleshooting.On("mesh")},
 	Phases:  installed, Looks: []checks.AnyLook{agents, journals},
 }
 
 var autopilot = &checks.Check{
 	ID:      "mesh.autopilot",
-	Title:   "The mesh calls itself healthy, and can lose a server",
-	Why:     "Autopilot is the mesh's own opinion of its servers: alive, caught up with the leader, stable.",
+	Title:   "The mesh reports itself healthy, and can lose a server",
+	Why:     "Autopilot is the mesh's own view of its servers: alive, caught up with the leader, stable.",
 	Manual:  "curl -s -H \"X-Consul-Token: $CONSUL_HTTP_TOKEN\" http://127.0.0.1:8500/v1/operator/autopilot/health",
-	Remedy:  "systemctl restart service-discover     # on the unhealthy server",
+	Remedy:  restart + "     # on the unhealthy server",
 	Sources: []platform.Source{platform.Consul.On("operator/autopilot"), platform.ScenarioHA},
 	Phases:  installed, Looks: fromAgent,
 }
@@ -102,9 +104,9 @@ var autopilot = &checks.Check{
 var services = &checks.Check{
 	ID:      "mesh.services",
 	Title:   "No health check in the mesh is critical",
-	Why:     "The mesh sends nobody to a service whose check is critical, whatever systemctl says of it: it is as good as stopped.",
+	Why:     "The mesh sends no traffic to a service whose check is critical, whatever systemctl says: the service is as good as stopped.",
 	Manual:  "curl -s http://127.0.0.1:8500/v1/health/state/critical",
-	Remedy:  "systemctl status SERVICE SERVICE-sidecar; journalctl -u SERVICE -n 50     # on that node",
+	Remedy:  "systemctl list-units 'carbonio-*'     # on that node",
 	Sources: []platform.Source{platform.HAStatus, platform.CarbonioCore.On("the .hcl files of the services"), platform.Changelog.On("CO-3821")},
 	Phases:  installed, Looks: fromAgent,
 }
@@ -112,9 +114,9 @@ var services = &checks.Check{
 var tolerance = &checks.Check{
 	ID:      "mesh.tolerance",
 	Title:   "The mesh survives the loss of one more server",
-	Why:     "It works while more than half of its servers do. Without it PostgreSQL has no failover, and no service finds another.",
+	Why:     "The mesh works while more than half of its servers do. Without it PostgreSQL has no failover, and services cannot find each other.",
 	Manual:  "consul members | grep server; curl -s http://127.0.0.1:8500/v1/status/peers",
-	Remedy:  "systemctl restart service-discover     # on the mesh server that is down",
+	Remedy:  restart + "     # on the mesh server that is down",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Consul.On("the quorum is n/2+1")},
 	Phases:  installed, Looks: fromAgent,
 	Clusters: true,
@@ -122,18 +124,18 @@ var tolerance = &checks.Check{
 
 var token = &checks.Check{
 	ID:      "mesh.token",
-	Title:   "The mesh's administration token was found, and is accepted",
-	Why:     "Only with it does the mesh tell who votes and what autopilot thinks. Members and services are told to every node without it, for each agent has a token of its own.",
+	Title:   "The mesh's administration token is found and accepted",
+	Why:     "Only with this token does the mesh report which servers vote and what autopilot says of them. Members and services are visible without it, because each agent has a token of its own.",
 	Manual:  "gpg -qdo - /etc/zextras/service-discover/cluster-credentials.tar.gpg | tar xOf - consul-acl-secret.json | jq .SecretID -r",
-	Remedy:  "name the token in the configuration, under logins: mesh_token: {file: /root/mesh.token}\nor run as root on a mesh server, where the passphrase stands in /var/lib/service-discover/password",
+	Remedy:  "# in the configuration of carbonio-check:\nlogins:\n  mesh_token: {file: /root/mesh.token}\n# or run it as root on a mesh server, which holds the token",
 	Sources: []platform.Source{platform.Troubleshooting.On("mesh"), platform.ServiceDiscover},
 	Phases:  installed, Looks: fromAgent,
 }
 
 var ldap = &checks.Check{
 	ID:         "mesh.ldap",
-	Title:      "The directory names this node as a mesh server",
-	Why:        "service-discover asks the directory at every start, and does not start on a server that is not named there: the next reboot takes it out of the mesh. The setup of a second directory master is known to lose the entry.",
+	Title:      "The directory lists this node as a mesh server",
+	Why:        "service-discover asks the directory at every start, and does not start on a server that is not listed there: the next reboot takes the server out of the mesh. Setting up a second directory master is known to lose the entry.",
 	Manual:     "su - zextras -c 'carbonio prov -l gs $(zmhostname)' | grep -i service",
 	Remedy:     "su - zextras -c 'zmprov -l ms $(zmhostname) +zimbraServiceInstalled service-discover +zimbraServiceEnabled service-discover'",
 	Sources:    []platform.Source{platform.RedundantStatus, platform.ServiceDiscover, platform.Changelog.On("ZCT-1765")},
@@ -144,18 +146,18 @@ var ldap = &checks.Check{
 
 var pending = &checks.Check{
 	ID:      "mesh.pending",
-	Title:   "No setup script waits to be run",
-	Why:     "A package that was installed or upgraded leaves its registration in the mesh to a script. Until it is run the service has no credentials, is not found, or keeps its old settings.",
+	Title:   "No setup script is waiting to be run",
+	Why:     "A package that was installed or upgraded leaves its registration in the mesh to a script. Until that has run, the service has no credentials, cannot be found, or keeps its old settings.",
 	Manual:  "ls /etc/zextras/pending-setups.d",
 	Remedy:  "pending-setups -a     # as root; asks for the cluster credential password",
 	Sources: []platform.Source{platform.Changelog.On("CO-2745, CO-3732"), platform.PendingSetups},
 	Phases:  installed, Looks: []checks.AnyLook{setups},
 }
 
-// An ask is what is to be known of this node before its agent is asked.
+// An ask is what must be known about this node to find the token.
 type ask struct {
-	Token  platform.SecretRef `json:"token,omitzero"`   // as the configuration names it
-	Server bool               `json:"server,omitempty"` // a mesh server keeps the token
+	Token  platform.SecretRef `json:"token,omitzero"`   // from the configuration
+	Server bool               `json:"server,omitempty"` // a mesh server holds the token
 }
 
 func agentTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[ask], error) {
@@ -166,8 +168,8 @@ func agentTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[ask], erro
 	}}, nil
 }
 
-// here makes the targets of a look at this node, or at something on it.
-func here(name string) func(checks.Scope, checks.Host) ([]checks.Target[checks.Nothing], error) {
+// onThisNode lists a single target: something on this node, or the node itself.
+func onThisNode(name string) func(checks.Scope, checks.Host) ([]checks.Target[checks.Nothing], error) {
 	return func(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing], error) {
 		self := scope.Self().Node
 		return []checks.Target[checks.Nothing]{{Name: cmp.Or(name, self), Node: self}}, nil

@@ -223,8 +223,8 @@ func TestObserve(t *testing.T) {
 		Leader: answer[string]{Value: "172.16.0.12:8300"},
 		Peers:  answer[[]string]{Value: []string{"172.16.0.11:8300", "172.16.0.12:8300", "172.16.0.13:8300"}},
 		Members: answer[[]member]{Value: []member{
-			{"server-svc1-example-com", "172.16.0.11", alive, map[string]string{"role": "consul", "build": "1.13.9:"}},
-			{"agent-mbox1-example-com", "172.16.0.21", failed, map[string]string{"role": "node", "build": "1.13.9:"}},
+			{"server-svc1-example-com", "172.16.0.11", alive, tags{"consul"}},
+			{"agent-mbox1-example-com", "172.16.0.21", failed, tags{"node"}},
 		}},
 		Services: answer[serviceHealth]{Value: serviceHealth{
 			Count: 2,
@@ -235,7 +235,7 @@ func TestObserve(t *testing.T) {
 			Runs: map[string][]string{"carbonio-mailbox": {"agent-mbox1-example-com"}},
 		}},
 		Autopilot: answer[*autopilotHealth]{Value: &autopilotHealth{
-			Servers: []raftServer{{"server-svc1-example-com", "172.16.0.11:8300", "alive", "1.13.9", false, true, true}},
+			Servers: []raftServer{{"172.16.0.11:8300", true, true}},
 		}},
 		Token: credential{From: "$MESH_TOKEN"},
 	}, a)
@@ -306,11 +306,11 @@ func TestObserveRefusals(t *testing.T) {
 		"/v1/agent/members":             "<html>",
 		"/v1/health/state/any":          "500 No cluster leader",
 	})}, configured)
-	require.Equal(t, checks.Unseen{Code: unknownToken, Words: "HTTP 403: ACL not found, said [redacted]"}, a.Autopilot.Unseen)
+	require.Equal(t, checks.Unseen{Code: forbidden, Words: "HTTP 403: ACL not found, said [redacted]"}, a.Autopilot.Unseen)
 	require.Equal(t, checks.Unseen{Code: checks.Failed, Words: "HTTP 302: elsewhere"}, a.Peers.Unseen)
 	require.Equal(t, checks.Unseen{
 		Code:  checks.Failed,
-		Words: "/v1/agent/members?segment=_all: not an answer of Consul's: it is not the JSON expected there",
+		Words: "/v1/agent/members?segment=_all: not an answer from Consul: it is not the JSON expected there",
 	}, a.Members.Unseen)
 	require.Equal(t, checks.Unseen{Code: noLeader, Words: "HTTP 500: No cluster leader"}, a.Services.Unseen)
 
@@ -432,10 +432,10 @@ func TestFindToken(t *testing.T) {
 		want credential
 	}{
 		"an agent":            {checks.Host{}, ask{}, credential{Elsewhere: true}},
-		"not root":            {checks.Host{Machine: checkstest.Machine{User: 1000}}, server, credential{Unseen: checks.Unseen{Code: checks.Denied, Words: "permission denied: " + passphrase + " is for root to read"}}},
-		"no file":             {checks.Host{Files: checkstest.Files(nil)}, server, none(passphrase + " is not there")},
+		"not root":            {checks.Host{Machine: checkstest.Machine{User: 1000}}, server, credential{Unseen: checks.Unseen{Code: checks.Denied, Words: "permission denied: only root can read " + passphrase}}},
+		"no file":             {checks.Host{Files: checkstest.Files(nil)}, server, none(passphrase + " does not exist")},
 		"no gpg":              {checks.Host{Files: checkstest.Files(there), Run: checkstest.Commands(nil)}, server, none("gpg: file does not exist")},
-		"not an archive":      {gives(there, "nonsense"), server, none(credentials + " holds no archive")},
+		"not an archive":      {gives(there, "nonsense"), server, none(credentials + " is not an archive")},
 		"another archive":     {gives(there, archive("other.json", "{}")), server, none(secretFile + " is not in " + credentials)},
 		"no secret":           {gives(there, archive(secretFile, "{}")), server, none(secretFile + " in " + credentials + " holds no SecretID")},
 		"a header of its own": {gives(there, archive(secretFile, `{"SecretID":"a\r\nHost: b"}`)), server, none(secretFile + " in " + credentials + " holds no SecretID")},

@@ -10,36 +10,40 @@ import (
 	"carbonio-check/checks"
 )
 
-// A report is what the agent of a node says.
+// A report is what the agent of a node reports.
 type report struct {
-	// Contact is set where nothing listens; the rest is empty then.
+	// Contact is set when nothing listens; the rest is empty then.
 	Contact   checks.Contact           `json:"contact,omitzero"`
-	Leader    answer[string]           `json:"leader,omitzero"` // "172.16.0.12:8300"; "" is none
+	Leader    answer[string]           `json:"leader,omitzero"` // "172.16.0.12:8300"; "" means none
 	Peers     answer[[]string]         `json:"peers,omitzero"`
 	Members   answer[[]member]         `json:"members,omitzero"`
 	Services  answer[serviceHealth]    `json:"services,omitzero"`
-	Autopilot answer[*autopilotHealth] `json:"autopilot,omitzero"` // nil: not asked, without a token
+	Autopilot answer[*autopilotHealth] `json:"autopilot,omitzero"` // nil: not asked, for want of a token or a leader
 	Token     credential               `json:"token,omitzero"`
 }
 
-// An answer is what was asked for, or why it was not given.
+// An answer is the value asked for, or why there is none.
 type answer[T any] struct {
 	Value  T             `json:"value,omitempty"`
 	Unseen checks.Unseen `json:"unseen,omitzero"`
 }
 
-// seen says that the question was not refused.
+// seen reports whether the agent answered.
 func (a answer[T]) seen() bool { return a.Unseen == checks.Unseen{} }
 
-// A member is a node as the gossip has it.
+// A member is a node in the gossip pool.
 type member struct {
-	Name   string            `json:"Name"` // "server-svc1-example-com"
-	Addr   string            `json:"Addr"`
-	Status int               `json:"Status"`
-	Tags   map[string]string `json:"Tags,omitempty"` // of these, role and build are kept
+	Name   string `json:"Name"` // "server-svc1-example-com"
+	Addr   string `json:"Addr"`
+	Status int    `json:"Status"`
+	Tags   tags   `json:"Tags"`
 }
 
-// Status of a member (serf).
+type tags struct {
+	Role string `json:"role"` // "consul" of a server, "node" of an agent
+}
+
+// Status of a member.
 const (
 	alive   = 1
 	leaving = 2
@@ -47,7 +51,7 @@ const (
 	failed  = 4
 )
 
-// autopilotHealth is the mesh's opinion of its servers.
+// autopilotHealth is the mesh's own view of its servers.
 type autopilotHealth struct {
 	Healthy          bool         `json:"Healthy"`
 	FailureTolerance int          `json:"FailureTolerance"`
@@ -55,20 +59,16 @@ type autopilotHealth struct {
 }
 
 type raftServer struct {
-	Name       string `json:"Name"`
-	Address    string `json:"Address"`
-	SerfStatus string `json:"SerfStatus"`
-	Version    string `json:"Version"`
-	Leader     bool   `json:"Leader"`
-	Voter      bool   `json:"Voter"`
-	Healthy    bool   `json:"Healthy"`
+	Address string `json:"Address"`
+	Voter   bool   `json:"Voter"`
+	Healthy bool   `json:"Healthy"`
 }
 
-// serviceHealth is the state of all health checks, in short.
+// serviceHealth summarizes all health checks.
 type serviceHealth struct {
 	Count int           `json:"count"` // of all checks
 	Bad   []healthCheck `json:"bad,omitempty"`
-	// Runs are the nodes that each service has a check on.
+	// Runs lists the nodes of each service.
 	Runs map[string][]string `json:"runs,omitempty"`
 }
 
@@ -81,8 +81,8 @@ type healthCheck struct {
 	ServiceName string `json:"ServiceName,omitempty"` // empty: a check on the node itself
 }
 
-// observeAgent asks what the agent knows itself at the same time, then what it
-// must ask the leader for: where there is none, that takes seconds to fail.
+// observeAgent asks for the leader first. Without one, requests that need it take
+// seconds to fail, and are not made. All others are made at the same time.
 func observeAgent(ctx context.Context, host checks.Host, t checks.Target[ask]) (report, error) {
 	c := client{Client: checks.NewClient(host.Network, maxBody, requestTimeout)}
 	defer c.Close()
@@ -100,7 +100,7 @@ func observeAgent(ctx context.Context, host checks.Host, t checks.Target[ask]) (
 	c.token, out.Token = findToken(ctx, host, t.Ask)
 	var all sync.WaitGroup
 	all.Go(func() { out.Peers = question[[]string](ctx, c.status, "/v1/status/peers") })
-	all.Go(func() { out.Members = askMembers(ctx, c) })
+	all.Go(func() { out.Members = list[member](ctx, c, "/v1/agent/members?segment=_all") })
 	if out.Leader.Value != "" {
 		all.Go(func() { out.Services = askServices(ctx, c) })
 		if c.token != "" {
@@ -111,7 +111,7 @@ func observeAgent(ctx context.Context, host checks.Host, t checks.Target[ask]) (
 	return out, nil
 }
 
-// question asks in one of the client's ways.
+// question asks with one of the client's methods.
 func question[T any](ctx context.Context, get func(context.Context, string, any) error, path string) (out answer[T]) {
 	if err := get(ctx, path, &out.Value); err != nil {
 		return answer[T]{Unseen: why(err)}
@@ -119,8 +119,8 @@ func question[T any](ctx context.Context, get func(context.Context, string, any)
 	return out
 }
 
-// list asks for what cannot be empty: older agents hide without saying so, and
-// an agent is its own member, with a health check of its own.
+// list asks for a list that cannot be empty, since every agent is a member and has
+// a health check. Older agents leave things out without saying so.
 func list[T any](ctx context.Context, c client, path string) answer[[]T] {
 	out := question[[]T](ctx, c.read, path)
 	if out.seen() && len(out.Value) == 0 {
@@ -129,16 +129,8 @@ func list[T any](ctx context.Context, c client, path string) answer[[]T] {
 	return out
 }
 
-func askMembers(ctx context.Context, c client) answer[[]member] {
-	out := list[member](ctx, c, "/v1/agent/members?segment=_all")
-	for i, m := range out.Value {
-		out.Value[i].Tags = map[string]string{"role": m.Tags["role"], "build": m.Tags["build"]}
-	}
-	return out
-}
-
-// askServices reads the state of all checks: a list of critical ones only would
-// be as empty for who may see nothing as it is where all is well.
+// askServices reads the state of all checks: a list of the critical ones would be
+// empty both when all is well and when nothing may be read.
 func askServices(ctx context.Context, c client) answer[serviceHealth] {
 	all := list[healthCheck](ctx, c, "/v1/health/state/any")
 	if !all.seen() {

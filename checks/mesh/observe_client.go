@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	maxBody = 4 << 20 // of an answer; that of fifteen nodes has some 400 KiB
-	// requestTimeout lets one request that hangs leave time for the others to
-	// be judged. Servers without a leader say so after 7.2 s.
+	maxBody = 4 << 20 // of an answer; fifteen nodes take about 400 KiB
+	// requestTimeout keeps one request that hangs from taking the time of the
+	// others. Servers without a leader report that after 7.2 s.
 	requestTimeout = 9 * time.Second
-	// statusTries is one for each server of the mesh: an agent passes the question
-	// to a server and, where that one is dead, answers with an error and takes the
-	// next one for the next question.
+	// statusTries is one for each server of the mesh: an agent forwards a request
+	// to a server and, when that one is dead, returns an error and takes the next
+	// server for the next request.
 	statusTries = 3
 
 	autopilotPath = "/v1/operator/autopilot/health"
@@ -31,15 +31,14 @@ type client struct {
 	token string
 }
 
-// Why an agent does not answer, besides the reasons that anybody may have.
+// Why an agent refuses, besides the reasons that any server may have.
 const (
-	noLeader     checks.Code = "no-leader"     // there is none to pass the question to
-	noServer     checks.Code = "no-server"     // it knows no server, or none that takes a connection
-	unknownToken checks.Code = "unknown-token" // the mesh does not know the token
-	forbidden    checks.Code = "forbidden"     // the token is not enough
+	noLeader  checks.Code = "no-leader" // there is none to forward the request to
+	noServer  checks.Code = "no-server" // it knows no server, or none accepts its connection
+	forbidden checks.Code = "forbidden" // the token is unknown, or lacks a permission
 )
 
-// A refusal is an answer that is none.
+// A refusal is an error that the agent returned.
 type refusal struct {
 	Status int
 	Unseen checks.Unseen
@@ -47,11 +46,11 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Unseen.Words }
 
-// errHidden is an answer from which the agent kept something back.
-var errHidden = &refusal{http.StatusForbidden, checks.Unseen{Code: checks.Denied, Words: "the agent hides what its token may not see"}}
+// errHidden means that the agent left something out of its answer.
+var errHidden = &refusal{http.StatusForbidden, checks.Unseen{Code: checks.Denied, Words: "the agent leaves out what its token may not read"}}
 
-// refused tells the refusals of an agent apart by the texts in Consul's source:
-// most of them have the same status.
+// refused classifies an error by the texts in Consul's source: most of them share
+// one status.
 func refused(status int, text string) *refusal {
 	says := func(part string) bool { return strings.Contains(text, part) }
 	code := checks.Failed
@@ -60,15 +59,13 @@ func refused(status int, text string) *refusal {
 		code = noLeader
 	case says("No known Consul servers"), says("failed to get conn"):
 		code = noServer
-	case status == http.StatusForbidden && says("ACL not found"):
-		code = unknownToken
 	case status == http.StatusForbidden:
 		code = forbidden
 	}
 	return &refusal{status, checks.Unseen{Code: code, Words: fmt.Sprintf("HTTP %d: %s", status, text)}}
 }
 
-// why is the reason that an error stands for.
+// why is the reason behind an error.
 func why(err error) checks.Unseen {
 	var no *refusal
 	if errors.As(err, &no) {
@@ -77,9 +74,8 @@ func why(err error) checks.Unseen {
 	return checks.Why(err)
 }
 
-// read asks what an agent's own token may see. Ours is shown only where that was
-// not enough: without one the agent uses its own, with which nodes and services
-// may be read.
+// read asks for what the agent's own token may read, as a rule nodes and services.
+// Ours is sent only when that was not enough.
 func (c client) read(ctx context.Context, path string, into any) error {
 	err := c.request(ctx, path, "", into)
 	var no *refusal
@@ -89,13 +85,12 @@ func (c client) read(ctx context.Context, path string, into any) error {
 	return err
 }
 
-// operator asks with our token at once: no agent's own may ask an operator's
-// questions.
+// operator sends our token at once: an agent's own never has the permission.
 func (c client) operator(ctx context.Context, path string, into any) error {
 	return c.request(ctx, path, c.token, into)
 }
 
-// status asks what needs no token.
+// status asks for what needs no token.
 func (c client) status(ctx context.Context, path string, into any) (err error) {
 	for range statusTries {
 		err = c.request(ctx, path, "", into)
@@ -116,17 +111,17 @@ func (c client) request(ctx context.Context, path, token string, into any) error
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
-	case answer.Status == http.StatusTooManyRequests && path == autopilotPath: // it reports ill health
+	case answer.Status == http.StatusTooManyRequests && path == autopilotPath: // its way of reporting ill health
 	case answer.Status != http.StatusOK:
 		return refused(answer.Status, answer.Words(token))
 	case answer.Header.Get("X-Consul-Results-Filtered-By-Acls") == "true":
 		return errHidden
 	}
-	if token != "" { // which nobody is to find in what is kept
+	if token != "" { // it must not end up in an observation
 		answer.Body = bytes.ReplaceAll(answer.Body, []byte(token), []byte("[redacted]"))
 	}
 	if err := answer.JSON(into); err != nil {
-		return fmt.Errorf("%s: not an answer of Consul's: %w", path, err)
+		return fmt.Errorf("%s: not an answer from Consul: %w", path, err)
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 
 var meshToken = &checks.Setting[platform.SecretRef]{
 	Key:     "logins.mesh_token",
-	Doc:     "Where the mesh's administration token is: a file or an environment variable. It is needed on nodes that are no mesh servers, and wherever carbonio-check does not run as root.",
+	Doc:     "Where the administration token of the mesh is: a file or an environment variable. Mesh servers hold the token, and there root needs no setting.",
 	Sources: []platform.Source{platform.Troubleshooting.On("mesh")},
 	Sample:  "{file: /root/mesh.token}",
 	Check: func(ref platform.SecretRef) error {
