@@ -26,17 +26,16 @@ func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks
 	return append(out, drift(views)...), nil
 }
 
-// A view is one node's package sources, what they have to fit, and what was
-// found of them.
+// A view is one node's package sources, what they must match, and what was found.
 type view struct {
 	checks.Sight[checks.Nothing, sources]
 	sources
 	system
 	self     checks.Vantage
-	ours     []parsed // files that are Carbonio's by name, or that hold an entry of it
-	carbonio []entry  // in use, and understood
+	ours     []parsed // files that are Carbonio's by name, or contain an entry for it
+	carbonio []entry  // valid and enabled
 	postgres []entry  // the same
-	unread   string   // why there may be entries that were not seen; empty when there are none
+	unread   string   // why there may be entries that were not seen; else empty
 	found    []checks.Finding
 }
 
@@ -56,9 +55,9 @@ func newView(s checks.Sight[checks.Nothing, sources], scope checks.Scope) *view 
 		}
 		switch f.Unseen.Code {
 		case checks.Denied:
-			v.unread = cmp.Or(v.unread, fmt.Sprintf("%s is not readable for user %d: run carbonio-check as root", f.Path, v.UID))
+			v.unread = cmp.Or(v.unread, fmt.Sprintf("user %d cannot read %s: run carbonio-check as root", v.UID, f.Path))
 		case checks.Starved:
-			v.unread = cmp.Or(v.unread, fmt.Sprintf("%s could not be seen: %s", f.Path, f.Unseen))
+			v.unread = cmp.Or(v.unread, fmt.Sprintf("%s could not be read: %s", f.Path, f.Unseen))
 		}
 		p := parsed{f, parse(f.Path, f.Text)}
 		if named(f.Path, "zextras", "carbonio") || slices.ContainsFunc(p.entries, entry.ofCarbonio) {
@@ -75,13 +74,13 @@ func newView(s checks.Sight[checks.Nothing, sources], scope checks.Scope) *view 
 		}
 	}
 	if v.Unlisted.Code != "" {
-		v.unread = cmp.Or(v.unread, fmt.Sprintf("not all files could be seen: %s", v.Unlisted))
+		v.unread = cmp.Or(v.unread, fmt.Sprintf("not all files could be listed: %s", v.Unlisted))
 	}
 	return v
 }
 
 // A system is an operating system that Carbonio has packages for: what its
-// package manager reads, and what a repository is chosen by.
+// package manager reads, and what selects its repository.
 type system struct {
 	apt        bool // else dnf
 	name       string
@@ -110,62 +109,68 @@ func systemOf(v checks.Vantage) system {
 
 func (s system) supported() bool { return slices.Contains(s.known, s.is) }
 
-func (v *view) say(f checks.Finding) { v.found = append(v.found, f) }
+// add takes a finding, and names the node that its remedy is for.
+func (v *view) add(f checks.Finding) {
+	if f.Remedy != "" {
+		f.Remedy = "# on " + v.Vantage + "\n" + f.Remedy
+	}
+	v.found = append(v.found, f)
+}
 
-// or judges by rules, and where they have nothing to judge says so.
-func (v *view) or(nothing func(*checks.Check) checks.Finding, c *checks.Check, rules func()) {
+// orElse judges by rules, and says so if they had nothing to judge.
+func (v *view) orElse(nothing func(*checks.Check) checks.Finding, c *checks.Check, rules func()) {
 	before := len(v.found)
 	if rules(); len(v.found) == before {
-		v.say(nothing(c))
+		v.add(nothing(c))
 	}
 }
 
-// judge decides on a node. On a system that takes neither apt nor dnf, or that
-// did not say what it is, system.os does.
+// judge decides on a node. A system that has neither apt nor dnf, or that is
+// unknown, is left to system.os.
 func (v *view) judge() {
 	for _, c := range catalogue {
 		switch _, got := v.Got(); {
 		case !got:
-			v.say(c.Unseen(v, v.Target.Name))
+			v.add(c.Unseen(v, v.Target.Name))
 		case v.self.OS.ID == "":
-			v.say(c.Unknown(v, v.Target.Name, "what system this is could not be seen, and so not which files matter"))
+			v.add(c.Unknown(v, v.Target.Name, "the operating system is unknown, and with it which files matter"))
 		case v.extensions == nil:
-			v.say(c.Skip(v, v.Target.Name, "Carbonio has no packages for %s", cmp.Or(v.self.OS.Pretty, v.self.OS.ID)))
+			v.add(c.Skip(v, v.Target.Name, "Carbonio has no packages for %s", cmp.Or(v.self.OS.Pretty, v.self.OS.ID)))
 		}
 	}
 	if len(v.found) > 0 {
 		return
 	}
-	v.or(v.noFile, file, v.judgeFile)
-	v.or(v.none, syntax, v.judgeSyntax)
-	v.or(v.none, suite, v.judgeSuite)
-	v.or(v.none, channel, v.judgeChannel)
+	v.orElse(v.noFile, file, v.judgeFile)
+	v.orElse(v.none, syntax, v.judgeSyntax)
+	v.orElse(v.none, suite, v.judgeSuite)
+	v.orElse(v.none, channel, v.judgeChannel)
 	v.judgeKeys()
-	v.say(v.judgePGDG())
-	v.say(v.judgeMixed())
+	v.add(v.judgePGDG())
+	v.add(v.judgeMixed())
 }
 
 func (v *view) judgeFile() {
 	for _, f := range v.ours {
 		switch {
 		case f.Unseen.Code == checks.Denied:
-			v.say(file.Unknown(v, f.Path, "it is not readable for user %d: run carbonio-check as root, as Ansible does", v.UID))
+			v.add(file.Unknown(v, f.Path, "user %d cannot read it: run carbonio-check as root, as Ansible does", v.UID))
 		case f.Unseen.Code == checks.Starved:
-			v.say(file.Unknown(v, f.Path, "could not be seen: %s", f.Unseen))
+			v.add(file.Unknown(v, f.Path, "could not be seen: %s", f.Unseen))
 		case f.Unseen.Code != "":
-			v.say(file.Fail(v, f.Path, "it cannot be read, and the playbook writes one for RELEASE in its place").
+			v.add(file.Fail(v, f.Path, "it cannot be read, and the playbook will write one for RELEASE instead").
 				Saw(f.Unseen.String()).Wanted("a regular file").Fix(v.replace(f.Path)))
 		case strings.TrimSpace(f.Text) == "" && len(v.carbonio) > 0:
-			v.say(file.Skip(v, f.Path, "it is empty: %s is in use", v.carbonio[0].File))
+			v.add(file.Skip(v, f.Path, "it is empty; %s is in use", v.carbonio[0].File))
 		case strings.TrimSpace(f.Text) == "":
-			v.say(file.Fail(v, f.Path, "it is empty, and the playbook writes one for RELEASE in its place").Fix(v.install()))
+			v.add(file.Fail(v, f.Path, "it is empty, and the playbook will write one for RELEASE instead").Fix(v.install()))
 		default:
-			v.say(file.Pass(v, f.Path, "it is there, and readable"))
+			v.add(file.Pass(v, f.Path, "it exists and is readable"))
 		}
 	}
 }
 
-// replace is how to put a proper file in the place of one that is none.
+// replace is how to replace what is not a regular file.
 func (v *view) replace(p string) string {
 	if !plain(p) || v.install() == "" {
 		return ""
@@ -173,14 +178,14 @@ func (v *view) replace(p string) string {
 	return "mv " + p + " " + p + ".bad\n" + v.install()
 }
 
-// noFile is a failure before the installation. After it, only updates wait.
+// noFile is a failure before the installation. After it, only updates are missing.
 func (v *view) noFile(c *checks.Check) checks.Finding {
 	if v.unread != "" {
 		return v.none(c)
 	}
-	f := c.Fail(v, v.expected, "no repository of Carbonio is configured: the playbook will choose RELEASE by itself")
+	f := c.Fail(v, v.expected, "no Carbonio repository is configured: the playbook will choose RELEASE")
 	if v.self.Phase == checks.Health {
-		f = c.Warn(v, v.expected, "no repository of Carbonio is configured: the node gets no updates")
+		f = c.Warn(v, v.expected, "no Carbonio repository is configured: the node gets no updates")
 	}
 	if len(v.Ignored) > 0 {
 		f = f.Saw("only " + strings.Join(v.Ignored[:min(len(v.Ignored), 4)], ", ") + ", which the package manager does not read")
@@ -203,7 +208,7 @@ func (v *view) install() string {
 func (v *view) judgeSyntax() {
 	for _, f := range v.ours {
 		if f.Text != "" {
-			v.say(v.fileSyntax(f))
+			v.add(v.fileSyntax(f))
 		}
 	}
 }
@@ -220,21 +225,21 @@ func (v *view) fileSyntax(f parsed) checks.Finding {
 		case e.Disabled || e.Source:
 			continue
 		case v.apt && len(e.Arches) > 0 && !slices.Contains(e.Arches, "amd64"):
-			return syntax.Fail(v, f.Path, "line %d is not for amd64, the only architecture there is", e.Line).
+			return syntax.Fail(v, f.Path, "line %d is not for amd64, the only architecture that Carbonio has", e.Line).
 				Saw(clip(strings.Join(e.Arches, ", "))).Wanted("amd64")
 		case v.apt && e.mentions("repo.zextras.io") && len(e.Components) > 0 && !slices.Contains(e.Components, "main"):
-			return syntax.Fail(v, f.Path, "line %d does not name the component main, the only one there is", e.Line).
+			return syntax.Fail(v, f.Path, "line %d does not name the component main, the only one that Carbonio has", e.Line).
 				Saw(clip(strings.Join(e.Components, " "))).Wanted("main")
 		}
 		active++
 	}
 	switch {
 	case active == 0 && len(v.carbonio) > 0:
-		return syntax.Skip(v, f.Path, "it holds no entry that is switched on: %s is in use", v.carbonio[0].File)
+		return syntax.Skip(v, f.Path, "it has no enabled entry; %s is in use", v.carbonio[0].File)
 	case active == 0:
-		return syntax.Fail(v, f.Path, "it holds no entry that is switched on: comments, or disabled ones, only").Wanted(v.sample())
+		return syntax.Fail(v, f.Path, "it has no enabled entry, only comments or disabled ones").Wanted(v.sample())
 	}
-	return syntax.Pass(v, f.Path, "its entry is understood, and switched on")
+	return syntax.Pass(v, f.Path, "its entry is valid and enabled")
 }
 
 // sample is the entry as the manual prints it.
@@ -249,31 +254,30 @@ func (v *view) sample() string {
 	return "[zextras]\nname=zextras\nbaseurl=https://repo.zextras.io/release/rhel" + is + "\nenabled=1"
 }
 
-// none is the word of a check that has nothing to judge: repository.file or
-// repository.syntax says why.
+// none is the finding of a check that has nothing to judge; file or syntax says why.
 func (v *view) none(c *checks.Check) checks.Finding {
 	if v.unread != "" {
 		return c.Unknown(v, v.expected, "%s", v.unread)
 	}
-	return c.Skip(v, v.expected, "no entry for Carbonio is in use")
+	return c.Skip(v, v.expected, "no Carbonio entry is in use")
 }
 
 func (v *view) judgeSuite() {
 	want := v.name + " " + strings.Join(v.known, " or ")
 	switch {
 	case v.is == "":
-		v.say(suite.Unknown(v, v.expected, "/etc/os-release does not say which release of the system this is"))
+		v.add(suite.Unknown(v, v.expected, "/etc/os-release does not say which release of the operating system this is"))
 		return
 	case !v.supported():
-		v.say(suite.Fail(v, v.is, "Carbonio %s has no packages for %s", v.self.Release, cmp.Or(v.self.OS.Pretty, v.is)).
-			Saw(v.is).Wanted(want).Fix("install the node anew, on " + want).Per(platform.Requirements).Needing(checks.OSOf(v.Vantage)))
+		v.add(suite.Fail(v, v.is, "Carbonio %s has no packages for %s", v.self.Release, cmp.Or(v.self.OS.Pretty, v.is)).
+			Saw(v.is).Wanted(want).Fix("reinstall the node with " + want).Per(platform.Requirements).Needing(checks.OSOf(v.Vantage)))
 		return
 	}
 	for _, e := range v.carbonio {
 		if v.apt {
-			v.say(v.aptSuite(e))
+			v.add(v.aptSuite(e))
 		} else {
-			v.say(v.dnfRelease(e))
+			v.add(v.dnfRelease(e))
 		}
 	}
 }
@@ -284,9 +288,9 @@ func (v *view) aptSuite(e entry) checks.Finding {
 	case strings.HasSuffix(suites, "/"):
 		return suite.Skip(v, e.String(), "the entry names a path, not a suite")
 	case suites == v.is:
-		return suite.Pass(v, e.String(), "%s, as the system", suites)
+		return suite.Pass(v, e.String(), "%s, like the system", suites)
 	}
-	f := suite.Fail(v, e.String(), "the suite is not the one of this system").Saw(clip(suites)).Wanted(v.is)
+	f := suite.Fail(v, e.String(), "the suite is not the one for this system").Saw(clip(suites)).Wanted(v.is)
 	if path.Ext(e.File) == ".list" && plain(e.File, suites) {
 		f = f.Fix(fmt.Sprintf("sed -i '%ds/ %s / %s /' %s && apt update", e.Line, suites, v.is, e.File))
 	}
@@ -302,16 +306,16 @@ func (v *view) dnfRelease(e entry) checks.Finding {
 				continue
 			}
 			if version != v.is {
-				f := suite.Fail(v, e.String(), "the repository is for another release of the system").Saw(segment).Wanted("rhel" + v.is)
+				f := suite.Fail(v, e.String(), "the repository is for another release of the operating system").Saw(segment).Wanted("rhel" + v.is)
 				if plain(e.File, segment) {
 					f = f.Fix(fmt.Sprintf("sed -i 's|/%s|/rhel%s|' %s && dnf makecache", segment, v.is, e.File))
 				}
 				return f
 			}
-			return suite.Pass(v, e.String(), "%s, as the system", segment)
+			return suite.Pass(v, e.String(), "%s, like the system", segment)
 		}
 	}
-	return suite.Skip(v, e.String(), "the URL does not say which release of the system it is for")
+	return suite.Skip(v, e.String(), "the URL does not say which release of the operating system it is for")
 }
 
 func (v *view) judgeChannel() {
@@ -319,22 +323,22 @@ func (v *view) judgeChannel() {
 		url := clip(strings.Join(e.URIs, " "))
 		switch c := e.channel(); c {
 		case release:
-			v.say(channel.Pass(v, e.String(), "RELEASE"))
+			v.add(channel.Pass(v, e.String(), "RELEASE"))
 		case rc:
-			f := channel.Warn(v, e.String(), "RC is not for production").Saw(url).Wanted("the channel release")
+			f := channel.Warn(v, e.String(), "RC is not for production").Saw(url).Wanted("the release channel")
 			if plain(e.File) {
 				f = f.Fix(fmt.Sprintf("sed -i 's|/rc/|/release/|' %s && %s", e.File, v.refresh))
 			}
-			v.say(f)
+			v.add(f)
 		case "":
-			v.say(channel.Skip(v, e.String(), "a repository of its own kind: its URL names no channel").Saw(url))
+			v.add(channel.Skip(v, e.String(), "the URL names no channel").Saw(url))
 		default:
-			v.say(channel.Warn(v, e.String(), "%s is neither RELEASE nor RC", clip(c)).Saw(url).Wanted("the channel release"))
+			v.add(channel.Warn(v, e.String(), "%s is neither RELEASE nor RC", clip(c)).Saw(url).Wanted("the release channel"))
 		}
 	}
 }
 
-// judgeMixed finds several channels, several suites, or one of them twice on a node.
+// judgeMixed finds several channels, several suites, or a duplicate on a node.
 func (v *view) judgeMixed() checks.Finding {
 	node, all := v.Vantage, v.channels()
 	var wrong []checks.Need
@@ -360,7 +364,7 @@ func (v *view) judgeMixed() checks.Finding {
 	case len(suites) > 1:
 		f = mixed.Fail(v, node, "the node takes Carbonio from %d suites", len(suites)).Needing(wrong...)
 	case len(same) < len(v.carbonio):
-		f = mixed.Warn(v, node, "the same repository is configured more than once: the package manager complains at every update")
+		f = mixed.Warn(v, node, "the same repository is configured more than once: the package manager warns at every update")
 	case v.unread != "":
 		return mixed.Unknown(v, node, "one channel was seen, %s, but %s", all, v.unread)
 	default:
@@ -369,7 +373,7 @@ func (v *view) judgeMixed() checks.Finding {
 	return f.Saw(strings.Join(saw[:min(len(saw), 6)], "\n")).Wanted("one entry")
 }
 
-// hidden says that the node may have a channel that was not seen.
+// hidden says whether the node may have a channel that was not seen.
 func (v *view) hidden() bool {
 	_, got := v.Got()
 	return !got || v.self.OS.ID == "" || v.unread != ""
@@ -396,7 +400,7 @@ func drift(views []*view) []checks.Finding {
 	case len(seen) < 2:
 		return nil
 	case len(names) == 1 && len(hidden) > 0:
-		return []checks.Finding{mixed.Unknown(proof, target, "%d nodes take Carbonio from one channel, %s, but not that of every node could be seen", len(seen), names[0]).
+		return []checks.Finding{mixed.Unknown(proof, target, "%d nodes take Carbonio from one channel, %s, but not every node's channel could be seen", len(seen), names[0]).
 			With("unseen", some(hidden))}
 	case len(names) == 1:
 		return []checks.Finding{mixed.Pass(proof, target, "all %d nodes take Carbonio from one channel: %s", len(seen), names[0])}
@@ -409,8 +413,8 @@ func drift(views []*view) []checks.Finding {
 		Saw(strings.Join(saw, "\n")).Wanted("one channel on all nodes")}
 }
 
-// channels are those of one node, in order, each once; "" is a repository whose
-// URL names none.
+// channels are those of one node, sorted, each once; "" is a repository whose URL
+// names none.
 type channels []string
 
 func (v *view) channels() channels {
@@ -425,13 +429,13 @@ func (v *view) channels() channels {
 func (c channels) String() string {
 	var out []string
 	for _, name := range c {
-		out = append(out, cmp.Or(clip(name), "one without a name"))
+		out = append(out, cmp.Or(clip(name), "unnamed"))
 	}
 	return some(out)
 }
 
-// differ is the finding that there are several: a warning where one has no name,
-// which may be a mirror of another.
+// differ is the finding that there are several: a warning if one is unnamed, as
+// it may be a mirror of another.
 func (c channels) differ(b checks.Basis, target, format string, args ...any) checks.Finding {
 	if slices.Contains(c, "") {
 		return mixed.Warn(b, target, format, args...)
@@ -447,12 +451,12 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// plain says whether words may stand in a command to paste.
+// plain says whether words are safe in a command to paste.
 func plain(words ...string) bool {
 	return strings.Trim(strings.Join(words, ""), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") == ""
 }
 
-// clip bounds what a file may put into a finding.
+// clip bounds what a finding quotes of a file.
 func clip(s string) string {
 	const wide = 200
 	if len(s) > wide {

@@ -10,27 +10,27 @@ import (
 	"carbonio-check/checks"
 )
 
-// judgeKeys judges each key once, and each entry of Carbonio that names none.
+// judgeKeys judges each key once, and each Carbonio entry that names none.
 func (v *view) judgeKeys() {
 	before := len(v.found)
 	done := map[string]bool{}
 	for _, e := range append(slices.Clone(v.carbonio), v.postgres...) {
 		if len(e.Keys) == 0 && e.ofCarbonio() || e.Unsigned && v.apt {
-			v.say(v.noKey(e))
+			v.add(v.noKey(e))
 			continue
 		}
 		for _, name := range e.Keys {
 			if p := keyPath(name); p != "" && !done[p] {
 				done[p] = true
-				v.say(v.judgeKey(p, e))
+				v.add(v.judgeKey(p, e))
 			}
 		}
 	}
 	switch {
 	case len(v.carbonio) == 0:
-		v.say(v.none(key))
+		v.add(v.none(key))
 	case len(v.found) == before:
-		v.say(key.Pass(v, v.carbonio[0].String(), "the entry brings its key, or says where to get it"))
+		v.add(key.Pass(v, v.carbonio[0].String(), "the entry contains its key, or says where to get it"))
 	}
 }
 
@@ -40,26 +40,26 @@ func (v *view) judgeKeys() {
 func (v *view) noKey(e entry) checks.Finding {
 	switch {
 	case e.Unsigned && v.apt:
-		return key.Warn(v, e.String(), "trusted=yes: apt takes the packages without looking at who signed them").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
+		return key.Warn(v, e.String(), "trusted=yes: apt installs packages without checking who signed them").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
 	case e.Unsigned:
-		return key.Pass(v, e.String(), "dnf does not ask for a key, as in the playbook's own file")
+		return key.Pass(v, e.String(), "dnf does not need a key, as in the playbook's own file")
 	case !v.apt:
-		return key.Warn(v, e.String(), "dnf is told to check signatures, and not with which key").
+		return key.Warn(v, e.String(), "dnf is told to check signatures, but not with which key").
 			Wanted("gpgkey=" + zextrasKeyDNF).Fix("dnf config-manager --save --setopt=zextras.gpgkey=" + zextrasKeyDNF)
 	}
 	for _, k := range v.Keys {
 		if k.Zextras && (path.Dir(k.Path) == trustedDir || k.Path == trustedFile) {
-			return key.Pass(v, e.String(), "the key is in the keyring of the whole system, %s", k.Path)
+			return key.Pass(v, e.String(), "the key is in the system-wide keyring, %s", k.Path)
 		}
 	}
-	return key.Warn(v, e.String(), "the entry names no key, and the keyring of the whole system does not hold Zextras'").
+	return key.Warn(v, e.String(), "the entry names no key, and the system-wide keyring does not contain Zextras'").
 		Saw("no signed-by").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
 }
 
 func (v *view) judgeKey(p string, e entry) checks.Finding {
 	i := slices.IndexFunc(v.Keys, func(k keyFile) bool { return k.Path == p })
 	if i < 0 {
-		return key.Unknown(v, p, "the key of %s was not looked at", e)
+		return key.Unknown(v, p, "the key of %s was not examined", e)
 	}
 	k := v.Keys[i]
 	if bad := k.fault(v.apt); bad.message != "" {
@@ -73,10 +73,10 @@ func (v *view) judgeKey(p string, e entry) checks.Finding {
 		return key.Warn(v, p, "it is not the key that the manual names").
 			Wanted("key 52FD40243E584A21").With("for", e.String()).Fix(fetch(p, e))
 	}
-	return key.Pass(v, p, "the key is there, readable, and in the right form")
+	return key.Pass(v, p, "the key exists, is readable and has the right format")
 }
 
-// A fault is what is wrong with a key.
+// A fault is what is wrong with a key; the zero value is none.
 type fault struct{ message, saw, want, fix string }
 
 // fault judges a key as the package manager takes it. apt reads it as its own
@@ -89,35 +89,35 @@ func (k keyFile) fault(apt bool) fault {
 	armoured := bytes.HasPrefix(bytes.TrimSpace(k.Head), []byte("-----BEGIN PGP"))
 	switch {
 	case k.Missing:
-		return fault{"the key is not there", "no such file", k.Path, ""}
+		return fault{"the key does not exist", "no such file", k.Path, ""}
 	case apt && k.Closed != "":
-		return fault{"apt's own user _apt may not enter the directory of the key", k.Closed + " is closed to others", "mode 0755", command("chmod 755", k.Closed)}
+		return fault{"apt's own user _apt cannot enter the directory of the key", k.Closed + " is closed to other users", "mode 0755", command("chmod 755", k.Closed)}
 	case k.Mode == 0: // not even seen
 		return fault{}
 	case !k.Mode.IsRegular():
-		return fault{"the key is not a file", k.Mode.Type().String(), "a regular file", ""}
+		return fault{"the key is not a regular file", k.Mode.Type().String(), "a regular file", ""}
 	case apt && k.Mode.Perm()&0o004 == 0:
-		return fault{"apt's own user _apt may not read the key", fmt.Sprintf("mode %04o", k.Mode.Perm()), "mode 0644", command("chmod 644", k.Path)}
+		return fault{"apt's own user _apt cannot read the key", fmt.Sprintf("mode %04o", k.Mode.Perm()), "mode 0644", command("chmod 644", k.Path)}
 	case k.Size == 0:
 		return fault{"the key is empty: its download failed", "0 bytes", "an OpenPGP key", ""}
 	case k.Unseen.Code != "":
 		return fault{}
 	case len(k.Head) > 12 && string(k.Head[8:12]) == "KBXf":
-		return fault{"the key is in GnuPG's keybox form, which no package manager takes", begins, "the output of gpg --export", ""}
+		return fault{"the key is in GnuPG's keybox format, which no package manager accepts", begins, "the output of gpg --export", ""}
 	case !armoured && !binary:
-		return fault{"the file is no OpenPGP key", begins, "an OpenPGP public key", ""}
+		return fault{"the file is not an OpenPGP key", begins, "an OpenPGP public key", ""}
 	case apt && ext != ".gpg" && ext != ".asc":
-		return fault{"apt takes keys from files named .gpg or .asc only", k.Path, "a name that ends in .gpg", ""}
+		return fault{"apt reads keys only from files named .gpg or .asc", k.Path, "a name that ends in .gpg", ""}
 	case apt && ext == ".gpg" && armoured:
-		return fault{"the key is armoured, and apt takes only binary ones from a .gpg file", begins, "the output of gpg --dearmor", ""}
+		return fault{"the key is armoured, but apt accepts only binary keys in a .gpg file", begins, "the output of gpg --dearmor", ""}
 	case apt && ext == ".asc" && binary:
-		return fault{"the key is binary, and apt takes only armoured ones from an .asc file", begins, "-----BEGIN PGP PUBLIC KEY BLOCK-----", ""}
+		return fault{"the key is binary, but apt accepts only armoured keys in an .asc file", begins, "-----BEGIN PGP PUBLIC KEY BLOCK-----", ""}
 	}
 	return fault{}
 }
 
-// fetch is how to get the key anew, in the form that its name asks for; empty
-// where that is not known.
+// fetch is how to download the key again, in the format that its name calls for;
+// empty if that is not known.
 func fetch(p string, e entry) string {
 	url := zextrasKey
 	if e.ofPostgres() {
@@ -140,7 +140,7 @@ func fetch(p string, e entry) string {
 	return get + "\n" + command("chmod 644", p)
 }
 
-// command ends in a path; empty where the path is no plain word.
+// command ends in a path; empty if the path is not safe to paste.
 func command(start, p string) string {
 	if !plain(p) {
 		return ""

@@ -8,15 +8,15 @@ import (
 	"carbonio-check/checks"
 )
 
-// judgePGDG judges PostgreSQL's repository. That there is none is a warning: the
-// playbook configures it, a person must.
+// judgePGDG judges PostgreSQL's repository. A missing one is a warning, as the
+// playbook configures it.
 func (v *view) judgePGDG() checks.Finding {
 	const target = "PostgreSQL's repository"
 	if len(v.postgres) == 0 {
 		if v.unread != "" {
 			return pgdg.Unknown(v, target, "none was found, but %s", v.unread)
 		}
-		f := pgdg.Warn(v, target, "it is not configured: the playbook does that, an installation by hand must, too")
+		f := pgdg.Warn(v, target, "it is not configured: the playbook does that, but a manual installation must do it as well")
 		return f.Wanted("apt.postgresql.org (Ubuntu), download.postgresql.org (RHEL)").Fix(v.installPGDG())
 	}
 	if v.apt {
@@ -29,7 +29,7 @@ func (v *view) aptPGDG(target string) checks.Finding {
 	want := v.is + "-pgdg"
 	for _, e := range v.postgres {
 		if e.mentions("-pgdg") && !slices.ContainsFunc(e.Suites, func(s string) bool { return strings.HasPrefix(s, want) }) {
-			f := pgdg.Fail(v, target, "%s is for another release of the system", e).
+			f := pgdg.Fail(v, target, "%s is for another release of the operating system", e).
 				Saw(clip(strings.Join(e.Suites, " "))).Wanted(want)
 			if plain(e.File, want) && len(e.Suites) == 1 && plain(e.Suites[0]) {
 				f = f.Fix(fmt.Sprintf("sed -i 's/%s/%s/' %s && apt update", e.Suites[0], want, e.File))
@@ -40,8 +40,8 @@ func (v *view) aptPGDG(target string) checks.Finding {
 	return pgdg.Pass(v, target, "%s", v.postgres[0])
 }
 
-// dnfPGDG wants the repository of PostgreSQL 16, and RHEL's own module out of
-// its way: on RHEL 8 that has a default stream, which shadows PGDG.
+// dnfPGDG wants the repository of PostgreSQL 16, and RHEL's own module disabled:
+// on RHEL 8 its default stream overrides PGDG.
 func (v *view) dnfPGDG(target string) checks.Finding {
 	state := ""
 	for l := range strings.Lines(v.Module) {
@@ -52,13 +52,13 @@ func (v *view) dnfPGDG(target string) checks.Finding {
 	const disable = "dnf -qy module disable postgresql"
 	switch {
 	case !slices.ContainsFunc(v.postgres, func(e entry) bool { return e.mentions("16") }):
-		return pgdg.Fail(v, target, "it is configured, but not switched on for PostgreSQL 16").
+		return pgdg.Fail(v, target, "it is configured, but not enabled for PostgreSQL 16").
 			Saw(clip(v.postgres[0].Raw)).Wanted("[pgdg16] with enabled=1").Fix("dnf config-manager --set-enabled pgdg16")
 	case state == "enabled":
-		return pgdg.Fail(v, target, "the system's own module postgresql is enabled, and shadows it").
+		return pgdg.Fail(v, target, "the system's own postgresql module is enabled and overrides it").
 			Saw("state=" + state).Wanted("state=disabled in " + moduleFile).Fix(disable)
 	case state != "disabled" && v.is == "8":
-		return pgdg.Warn(v, target, "the system's own module postgresql is not disabled, and its default stream shadows it: the playbook disables it, an installation by hand must, too").
+		return pgdg.Warn(v, target, "the system's own postgresql module is not disabled, and its default stream overrides it: the playbook disables it, but a manual installation must do it as well").
 			Wanted("state=disabled in " + moduleFile).Fix(disable)
 	}
 	return pgdg.Pass(v, target, "%s", v.postgres[0])

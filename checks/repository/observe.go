@@ -22,7 +22,7 @@ type sources struct {
 	Files []source `json:"files,omitempty"`
 	// Unlisted is why there may be more of them.
 	Unlisted checks.Unseen `json:"unlisted,omitzero"`
-	Ignored  []string      `json:"ignored,omitempty"` // called after Carbonio, but not read by the package manager
+	Ignored  []string      `json:"ignored,omitempty"` // named after Carbonio, but not read by the package manager
 	Keys     []keyFile     `json:"keys,omitempty"`
 	// Module is the text of dnf's state of the postgresql module; empty without one.
 	Module string `json:"module,omitempty"`
@@ -40,11 +40,11 @@ type keyFile struct {
 	Path    string      `json:"path"`
 	Missing bool        `json:"missing,omitempty"`
 	Mode    fs.FileMode `json:"mode,omitempty"`
-	// Closed is the directory on the way that others than its owner may not enter.
+	// Closed is the first directory on the path that other users may not enter.
 	Closed  string        `json:"closed,omitempty"`
 	Size    int64         `json:"size"`
 	Head    []byte        `json:"head,omitempty"`    // the first bytes
-	Zextras bool          `json:"zextras,omitempty"` // the ID of Zextras' key stands in it
+	Zextras bool          `json:"zextras,omitempty"` // it contains the ID of Zextras' key
 	Unseen  checks.Unseen `json:"unseen,omitzero"`   // why it was not read
 }
 
@@ -61,8 +61,8 @@ const (
 	headSize = 40 // bytes of a key that tell its form
 )
 
-// observe reads the configuration of whichever package manager there is. What
-// could not be listed is a fact beside what was read.
+// observe reads the configuration of whichever package manager there is. That not
+// everything could be listed is a fact beside what was read.
 func observe(_ context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (sources, error) {
 	s := sources{UID: host.Machine.UID()}
 	paths := []string{aptFile}
@@ -94,7 +94,7 @@ func observe(_ context.Context, host checks.Host, _ checks.Target[checks.Nothing
 	return s, nil
 }
 
-// list names the files of a directory in order; none when it is not there.
+// list names the files of a directory in order; none if it does not exist.
 func list(host checks.Host, dir string) ([]string, error) {
 	f, err := host.Files.Open(inner(dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -134,8 +134,8 @@ func taken(p string) bool {
 
 var aptName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// read says also whether the file concerns us: by its name, by what it holds,
-// or because it was not ours to see what it holds.
+// read also says whether the file concerns us: by its name, by its content, or
+// because we may not read its content.
 func read(host checks.Host, p string) (f source, concerns bool) {
 	text, err := host.ReadFile(p)
 	f = source{Path: p}
@@ -172,7 +172,7 @@ func readKeys(host checks.Host, files []source) []keyFile {
 			out = append(out, readKey(host, p))
 		}
 	}
-	trusted, _ := list(host, trustedDir) // what cannot be listed is not there for us
+	trusted, _ := list(host, trustedDir) // what cannot be listed cannot be read either
 	trusted = append(trusted[:min(len(trusted), maxKeys/2)], trustedFile)
 	for _, f := range files {
 		for _, e := range parse(f.Path, f.Text) {
@@ -220,7 +220,7 @@ func readKey(host checks.Host, p string) keyFile {
 	return k
 }
 
-// closed is the first directory on the way to a file that others may not enter.
+// closed is the first directory on the path of a file that other users may not enter.
 func closed(host checks.Host, p string) string {
 	for i, r := range p {
 		if r != '/' || i == 0 {

@@ -72,7 +72,7 @@ func listEntry(content string) (e entry) {
 	if strings.HasPrefix(rest, "[") {
 		options, after, closed := strings.Cut(rest[1:], "]")
 		if !closed {
-			e.Problem = "the bracket of the options is not closed"
+			e.Problem = "the options are missing their closing bracket"
 			return e
 		}
 		for _, o := range strings.Fields(options) {
@@ -83,7 +83,7 @@ func listEntry(content string) (e entry) {
 	}
 	fields := strings.Fields(rest)
 	if len(fields) < 2 {
-		e.Problem = "the line wants a URL, a suite and components"
+		e.Problem = "the line needs a URL, a suite and components"
 		return e
 	}
 	e.URIs, e.Suites, e.Components = fields[:1], fields[1:2], fields[2:]
@@ -110,7 +110,7 @@ func (e *entry) option(key string, values []string) {
 func (e entry) aptProblem() string {
 	for _, u := range e.URIs {
 		if !strings.Contains(u, ":/") {
-			return fmt.Sprintf("%s is no URL", u)
+			return fmt.Sprintf("%s is not a URL", u)
 		}
 	}
 	exact := len(e.Suites) > 0 && strings.HasSuffix(e.Suites[0], "/") // a path, without components
@@ -212,7 +212,7 @@ func parseRepo(text string) []entry {
 			finish()
 			out = append(out, entry{Line: n, Raw: l})
 			if !strings.HasSuffix(l, "]") {
-				out[len(out)-1].Problem = "the bracket of the section is not closed"
+				out[len(out)-1].Problem = "the section is missing its closing bracket"
 			}
 		case len(out) == 0:
 			return []entry{{Line: n, Raw: l, Problem: "the file does not begin with a [section]"}}

@@ -121,11 +121,11 @@ func TestParseList(t *testing.T) {
 		"deb[trusted=yes]https://h/ ./":      {URIs: []string{"https://h/"}, Suites: []string{"./"}, Unsigned: true},
 		"deb-src https://h/ noble main":      {URIs: []string{"https://h/"}, Suites: []string{"noble"}, Components: []string{"main"}, Source: true},
 		"deb [signed-by=] https://h/ a main": {URIs: []string{"https://h/"}, Suites: []string{"a"}, Components: []string{"main"}},
-		"deb [arch=amd64 https://h/ a main":  {Problem: "the bracket of the options is not closed"},
+		"deb [arch=amd64 https://h/ a main":  {Problem: "the options are missing their closing bracket"},
 		"dev https://h/ noble main":          {Problem: "the line does not begin with deb or deb-src"},
-		"deb https://h/":                     {Problem: "the line wants a URL, a suite and components"},
-		"deb":                                {Problem: "the line wants a URL, a suite and components"},
-		"deb noble https://h/ main":          {URIs: []string{"noble"}, Suites: []string{"https://h/"}, Components: []string{"main"}, Problem: "noble is no URL"},
+		"deb https://h/":                     {Problem: "the line needs a URL, a suite and components"},
+		"deb":                                {Problem: "the line needs a URL, a suite and components"},
+		"deb noble https://h/ main":          {URIs: []string{"noble"}, Suites: []string{"https://h/"}, Components: []string{"main"}, Problem: "noble is not a URL"},
 		"deb https://h/ noble":               {URIs: []string{"https://h/"}, Suites: []string{"noble"}, Problem: "there is no component after the suite: main is missing"},
 	} {
 		got := parse("/x.list", "\n# comment\n"+content+"\r\n")
@@ -183,7 +183,7 @@ func TestParseRepo(t *testing.T) {
 	require.True(t, got[1].Disabled)
 	require.False(t, got[1].Unsigned)
 	require.Equal(t, []string{"file:///k", "https://k"}, got[1].Keys)
-	require.Equal(t, "the bracket of the section is not closed", got[2].Problem)
+	require.Equal(t, "the section is missing its closing bracket", got[2].Problem)
 	require.Equal(t, "there is no baseurl", got[3].Problem)
 	require.Equal(t, "line 19 is not of the form key=value", got[4].Problem)
 	require.Equal(t, "the file does not begin with a [section]", parse("/x.repo", "baseurl=x\n[a]\n")[0].Problem)
