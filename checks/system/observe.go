@@ -3,55 +3,29 @@ package system
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine/packages"
+	"carbonio-check/checks/packages"
 )
 
-// Observe looks at one side of the machine.
-func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
-	switch target.Kind {
-	case kindBase:
-		return observeBase(host)
-	case kindUser:
-		return observeUser(host)
-	case kindTools:
-		return observeTools(ctx, host), nil
-	case kindLocale:
-		return observeLocale(ctx, host)
-	case kindHostname:
-		return observeHostname(ctx, host)
-	case kindSELinux:
-		return observeSELinux(ctx, host)
-	case kindPackages:
-		return observePackages(ctx, host)
-	case kindProcesses:
-		return observeProcesses(ctx, host)
-	case kindSockets:
-		return host.Machine.Listeners(ctx)
-	case kindCPU:
-		return host.Machine.CPUs(ctx)
-	case kindMemory:
-		return host.Machine.Memory(ctx)
-	case kindRepositories:
-		return observeRepositories(ctx, host)
-	}
-	return nil, fmt.Errorf("no look of kind %q", target.Kind)
-}
-
 type base struct {
-	Architecture string `json:"architecture"`
-	Minimized    bool   `json:"minimized"`
+	Architecture    string         `json:"architecture"`
+	Minimized       bool           `json:"minimized"`
+	MinimizedUnseen *checks.Unseen `json:"minimized_unseen,omitempty"`
 }
 
-func observeBase(host checks.Host) (base, error) {
+func observeBase(_ context.Context, host checks.Host) (base, error) {
 	minimized, err := host.Exists("/etc/update-motd.d/60-unminimize")
-	return base{host.Machine.Architecture(), minimized}, err
+	b := base{Architecture: host.Machine.Architecture(), Minimized: minimized}
+	if err != nil {
+		why := checks.Why(err)
+		b.MinimizedUnseen = &why
+	}
+	return b, nil
 }
 
 // user is the entry of zextras in /etc/passwd; without a name there is none.
@@ -61,7 +35,7 @@ type user struct {
 	Home string `json:"home,omitempty"`
 }
 
-func observeUser(host checks.Host) (user, error) {
+func observeUser(_ context.Context, host checks.Host) (user, error) {
 	text, err := host.ReadFile("/etc/passwd")
 	if err != nil {
 		return user{}, err
@@ -86,10 +60,11 @@ type tool struct {
 	Path    string   `json:"path,omitempty"`
 	Version string   `json:"version,omitempty"`
 	Missing []string `json:"missing,omitempty"` // shared libraries
-	Error   string   `json:"error,omitempty"`   // why not all of it was seen
+	// Unseen is why not all of it was seen.
+	Unseen checks.Unseen `json:"unseen,omitzero"`
 }
 
-func observeTools(ctx context.Context, host checks.Host) []tool {
+func observeTools(ctx context.Context, host checks.Host) ([]tool, error) {
 	python := find(host, "python3")
 	if python.Path != "" {
 		out, err := host.Run(ctx, python.Path, "--version")
@@ -102,12 +77,15 @@ func observeTools(ctx context.Context, host checks.Host) []tool {
 		netcat.Missing = missingLibraries(out)
 		netcat.see(err)
 	}
-	return []tool{python, find(host, "perl"), netcat}
+	return []tool{python, find(host, "perl"), netcat}, nil
 }
+
+// unseen says whether not all of it was seen.
+func (t tool) unseen() bool { return t.Unseen != checks.Unseen{} }
 
 func (t *tool) see(err error) {
 	if err != nil {
-		t.Error = err.Error()
+		t.Unseen = checks.Why(err)
 	}
 }
 

@@ -19,9 +19,9 @@ type software struct {
 	processes []string // as the kernel names them
 }
 
-// conflicting lists what takes ports of Carbonio or brings the same service
-// (REQ26, BOOT). HAProxy and PostgreSQL are not among
-// them: the playbooks install those of the distribution.
+// conflicting lists what takes ports of Carbonio or brings the same service.
+// HAProxy and PostgreSQL are not among them: the playbooks install those of the
+// distribution.
 var conflicting = []software{
 	{"Postfix", []string{"postfix"}, []string{"qmgr", "pickup"}},
 	{"Exim", []string{"exim4-daemon-*", "exim"}, []string{"exim4", "exim"}},
@@ -53,46 +53,53 @@ const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 func (s software) runs(process string) bool { return slices.Contains(s.processes, process) }
 
 // judgeConflicts brings the packages and the processes of each node together.
-func judgeConflicts(scope checks.Scope, seen []checks.Observation) []checks.Finding {
-	running := map[string][]string{}
-	blind := map[string]string{}
-	for o, names := range checks.Of[[]string](seen, kindProcesses) {
-		running[o.Vantage], blind[o.Vantage] = names, o.Error
+// Once Carbonio is installed its own Postfix and nginx run there, from
+// /opt/zextras, and the processes say nothing.
+func (v view) judgeConflicts() []checks.Finding {
+	running := map[string]checks.Sight[checks.Nothing, []string]{}
+	for s := range processLook.In(v.seen) {
+		running[s.Vantage] = s
 	}
-	return each(scope, seen, kindPackages, func(scope checks.Scope, o checks.Observation, installed []string) []checks.Finding {
-		v := scope.Vantage(o.Vantage)
-		if v.Phase == checks.Health {
-			// Carbonio's own Postfix and nginx run there, from /opt/zextras.
-			return nodeConflicts(v.OS, o, installed, nil)
+	var out []checks.Finding
+	for packages := range packageLook.In(v.seen) {
+		processes, looked := running[packages.Vantage]
+		node := v.scope.Vantage(packages.Vantage)
+		switch {
+		case node.Phase == checks.Health:
+			out = append(out, nodeConflicts(node, packages)...)
+		case looked:
+			out = append(out, nodeConflicts(node, packages, processes)...)
+		default:
+			out = append(out, conflicts.Unknown(packages, packages.Vantage, "the processes were not looked at"))
 		}
-		why, looked := blind[o.Vantage]
-		if !looked {
-			why = "the processes were not looked at"
-		}
-		o.Error = cmp.Or(o.Error, why)
-		return nodeConflicts(v.OS, o, installed, running[o.Vantage])
-	})
+	}
+	return out
 }
 
-func nodeConflicts(os checks.OS, o checks.Observation, installed, running []string) []checks.Finding {
+// nodeConflicts judges the packages and, where they are given, the processes.
+func nodeConflicts(node checks.Vantage, seen ...checks.Sight[checks.Nothing, []string]) []checks.Finding {
+	basis := checks.Together(seen...)
+	var names [2][]string
+	for i, s := range seen {
+		names[i], _ = s.Got()
+	}
 	var out []checks.Finding
 	for _, s := range conflicting {
-		packages := filter(installed, s.owns)
-		processes := filter(running, s.runs)
-		switch {
-		case len(processes) > 0:
-			out = append(out, o.Fail(checkConflicts, s.name, "%s runs on this node", s.name).
-				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(os, packages)))
-		case len(packages) > 0:
-			out = append(out, o.Warn(checkConflicts, s.name, "%s is installed", s.name).
-				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(os, packages)))
+		packages, processes := filter(names[0], s.owns), filter(names[1], s.runs)
+		verdict, message := conflicts.Warn, "%s is installed"
+		if len(processes) > 0 {
+			verdict, message = conflicts.Fail, "%s runs on this node"
+		}
+		if len(packages)+len(processes) > 0 {
+			out = append(out, verdict(basis, s.name, message, s.name).
+				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(node.OS, packages)))
 		}
 	}
-	switch {
-	case o.Error != "":
-		return append(out, unseen(o, checkConflicts))
-	case len(out) == 0:
-		return []checks.Finding{o.Pass(checkConflicts, o.Vantage, "no software is there that Carbonio cannot live beside")}
+	if slices.ContainsFunc(seen, func(s checks.Sight[checks.Nothing, []string]) bool { return s.Unseen() != checks.Unseen{} }) {
+		return append(out, conflicts.Unseen(basis, node.Node))
+	}
+	if len(out) == 0 {
+		out = append(out, conflicts.Pass(basis, node.Node, "no software is there that Carbonio cannot live beside"))
 	}
 	return out
 }
@@ -136,17 +143,14 @@ type taken struct {
 	holders []checks.Listener
 }
 
-func judgePorts(scope checks.Scope, o checks.Observation, sockets []checks.Listener) []checks.Finding {
+func judgePorts(s sight[[]checks.Listener]) []checks.Finding {
 	var out []checks.Finding
-	for _, t := range takenPorts(scope.Node(o.Vantage).Listens(scope.Release), sockets) {
-		out = append(out, o.Fail(checkPorts, t.port, "%s (%s, %s) is taken by %s", t.port, t.need.Purpose, owner(t.need), t.process()).
+	for _, t := range takenPorts(s.scope.Node(s.Vantage).Listens(s.node.Release), s.saw) {
+		out = append(out, freePorts.Fail(s, t.port, "%s (%s, %s) is taken by %s", t.port, t.need.Purpose, owner(t.need), t.process()).
 			Saw(t.addresses()).Wanted("free").Fix(t.fix()))
 	}
-	switch {
-	case o.Error != "":
-		return append(out, unseen(o, checkPorts))
-	case len(out) == 0:
-		return []checks.Finding{o.Pass(checkPorts, o.Vantage, "every port that the node's components need is free")}
+	if len(out) == 0 || !s.whole() {
+		out = append(out, freePorts.Pass(s, s.Vantage, "every port that the node's components need is free"))
 	}
 	return out
 }
