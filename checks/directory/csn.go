@@ -3,11 +3,15 @@ package directory
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 )
 
 // A csn is a change sequence number: when, the how manieth of that moment,
@@ -16,8 +20,12 @@ import (
 var csnForm = regexp.MustCompile(`^(\d{14})\.(\d{6})Z#[0-9a-f]{6}#([0-9a-f]{3})#[0-9a-f]{6}$`)
 
 // unowned is the ID of changes made before the server had one. Between masters
-// it means nothing (CCU replchk.pl leaves it out).
+// it means nothing, and zmreplchk leaves it out.
 const unowned = "000"
+
+// glue: a server that fetched its entries may hold one more, which nobody added
+// and which only carries its CSNs: the empty root of the empty suffix.
+const glue = 1
 
 // A vector is the last change that a server has of each server ID.
 type vector map[string]string
@@ -42,31 +50,40 @@ func when(csn string) time.Time {
 	return t
 }
 
+// number gives a server ID as people write it: 001 is 1.
+func number(sid string) string {
+	n, err := strconv.ParseUint(sid, 16, 16)
+	if err != nil {
+		return sid
+	}
+	return strconv.FormatUint(n, 10)
+}
+
 // String gives the CSNs in the order of their IDs, one a line.
 func (v vector) String() string {
 	return strings.Join(slices.Sorted(maps.Values(v)), "\n")
 }
 
-// masters counts the servers that take changes.
-func (v servers) masters() int {
-	n := 0
-	for _, m := range v.Members {
-		if !m.Replica {
-			n++
-		}
+// masters are the servers that take changes.
+func (v snapshot) masters() []*member {
+	return cluster.Those(v.Members, func(m *member) bool { return !m.Replica })
+}
+
+// vector is what a reading shows.
+func (v snapshot) vector(r *reading) vector {
+	if r == nil {
+		return nil
 	}
-	return n
+	return vectorOf(r.CSNs, len(v.masters()))
 }
 
 // goal is the last change of each ID that any server had when it was read first:
 // what all must have when they are read last.
-func (v servers) goal() vector {
+func (v snapshot) goal() vector {
 	goal := vector{}
 	for _, m := range v.Members {
-		if m.First != nil {
-			for sid, csn := range vectorOf(m.First.CSNs, v.masters()) {
-				goal[sid] = max(goal[sid], csn)
-			}
+		for sid, csn := range v.vector(m.First) {
+			goal[sid] = max(goal[sid], csn)
 		}
 	}
 	return goal
@@ -80,20 +97,15 @@ type gap struct {
 }
 
 // gaps are what a member lacked at last of the goal, by server ID.
-func (v servers) gaps(m *member, goal vector) []gap {
+func (v snapshot) gaps(m *member, goal vector) []gap {
 	var out []gap
-	have := vectorOf(m.Last.CSNs, v.masters())
+	have := v.vector(m.Last)
 	for _, sid := range slices.Sorted(maps.Keys(goal)) {
-		if have[sid] >= goal[sid] {
-			continue
+		if have[sid] < goal[sid] {
+			out = append(out, gap{sid, have[sid], cluster.Those(v.Members, func(other *member) bool {
+				return other.readable() && v.vector(other.Last)[sid] > have[sid]
+			})})
 		}
-		g := gap{sid: sid, have: have[sid]}
-		for _, other := range v.Members {
-			if other.readable() && vectorOf(other.Last.CSNs, v.masters())[sid] > have[sid] {
-				g.from = append(g.from, other)
-			}
-		}
-		out = append(out, g)
 	}
 	return out
 }
@@ -109,15 +121,6 @@ func (g gap) own() bool {
 	return len(ids) == 0 || slices.Contains(ids, g.sid)
 }
 
-// number gives a server ID as people write it: 001 is 1.
-func number(sid string) string {
-	n, err := strconv.ParseUint(sid, 16, 16)
-	if err != nil {
-		return sid
-	}
-	return strconv.FormatUint(n, 10)
-}
-
 // ids are the server IDs of a member as CSNs write them. Where a value names a
 // server too ("1 ldap://srv1:389"), only the one that names this one counts.
 func (m *member) ids() []string {
@@ -126,9 +129,9 @@ func (m *member) ids() []string {
 	}
 	var out []string
 	for _, value := range m.Config.ServerIDs {
-		id, url, named := strings.Cut(strings.TrimSpace(value), " ")
+		id, at, named := strings.Cut(strings.TrimSpace(value), " ")
 		n, err := strconv.ParseUint(id, 0, 16)
-		if err != nil || n > 0xfff || named && !m.same(hostOf(url)) {
+		if err != nil || n > 0xfff || named && !m.same(hostOf(at)) {
 			continue
 		}
 		if sid := fmt.Sprintf("%03x", n); !slices.Contains(out, sid) {
@@ -139,56 +142,25 @@ func (m *member) ids() []string {
 }
 
 // hostOf is the host of an LDAP URL, or of the first in a list.
-func hostOf(url string) string {
-	url, _, _ = strings.Cut(strings.TrimSpace(url), " ")
-	_, rest, ok := strings.Cut(url, "://")
-	if !ok {
+func hostOf(list string) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(list), " ")
+	u, err := url.Parse(first)
+	if err != nil {
 		return ""
 	}
-	rest, _, _ = strings.Cut(rest, "/")
-	if host, after, ok := strings.Cut(strings.TrimPrefix(rest, "["), "]"); ok && strings.HasPrefix(rest, "[") && (after == "" || after[0] == ':') {
-		return host
-	}
-	host, _, _ := strings.Cut(rest, ":")
-	return host
+	return u.Hostname()
 }
 
 // readable says that the member's CSNs were seen.
-func (m *member) readable() bool { return m.Last != nil && m.Last.NoCSN == "" }
-
-// settled says that there is nothing to read again: all have what the others
-// had, every link to a server that answers is up, and all hold as much.
-func (v servers) settled() bool {
-	goal := v.goal()
-	var counts []int64
-	for _, m := range v.Members {
-		if !m.readable() {
-			continue
-		}
-		if len(v.gaps(m, goal)) > 0 {
-			return false
-		}
-		for _, l := range m.Last.Links {
-			if p := v.named(l.Provider); !l.up() && (p == nil || p.readable()) {
-				return false
-			}
-		}
-		if m.Last.Entries != nil {
-			counts = append(counts, *m.Last.Entries)
-		}
-	}
-	return len(counts) == 0 || slices.Max(counts)-slices.Min(counts) <= glue
-}
-
-// glue: a server that fetched its entries may hold one more, which nobody added
-// and which only carries its CSNs: the empty root of the empty suffix.
-const glue = 1
+func (m *member) readable() bool { return m.Last != nil && m.Last.NoCSN == checks.Unseen{} }
 
 func (l link) up() bool { return l.Connected && l.Phase == "Persist" }
 
 // named is the member that an LDAP URL leads to.
-func (v servers) named(url string) *member {
-	host := hostOf(url)
+func (v snapshot) named(url string) *member { return v.called(hostOf(url)) }
+
+// called is the member of that name or address.
+func (v snapshot) called(host string) *member {
 	for _, m := range v.Members {
 		if m.same(host) {
 			return m

@@ -3,8 +3,7 @@
 package directory
 
 import (
-	"encoding/json"
-	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -13,209 +12,204 @@ import (
 	"carbonio-check/platform"
 )
 
-// Module is the subject "directory".
-type Module struct{}
-
-// Name is "directory".
-func (Module) Name() string { return "directory" }
-
-// The checks, and the kinds of target they are judged from.
-const (
-	reachableID  = "directory.reachable"
-	serveridID   = "directory.serverid"
-	agreementsID = "directory.agreements"
-	csnID        = "directory.csn"
-	entriesID    = "directory.entries"
-	monitorID    = "directory.monitor"
-	toolsID      = "directory.tools"
-	canaryID     = "directory.canary"
-	toleranceID  = "directory.tolerance"
-
-	kindServers = "servers"
-	kindTools   = "tools"
-	kindCanary  = "canary"
-
-	// cluster is the target of a finding on all servers together.
-	cluster = "directory"
-)
-
-// The deadlines of looks that take longer than the run's.
-const (
-	// installedTimeout leaves room for zmlocalconfig, which starts a JVM: a third
-	// of it.
-	installedTimeout = 12 * time.Second
-	// toolsTimeout is for three runs of zmreplchk and one of zmldapmmrtool.
-	toolsTimeout  = 40 * time.Second
-	canaryTimeout = 20 * time.Second
-	canaryGrace   = 10 * time.Second
-)
-
-// Checks is the catalogue.
-func (Module) Checks() []checks.Check {
-	// Only a directory node knows the login that reads cn=config and cn=monitor;
-	// what anybody may read is worth a look from the mailstores as well.
-	masters := []platform.Component{platform.Directory, platform.Replica}
-	clients := append(slices.Clone(masters), platform.Mailstore)
-	installed := []checks.Phase{checks.Health}
-	all := []checks.Check{
-		{
-			ID:     reachableID,
-			Title:  "Every directory server answers on 389, and encrypts when asked to",
-			Why:    "Every Carbonio service asks the directory who a user is and where the mail goes; the mesh does not even start without it. Replication between the servers demands StartTLS.",
-			Manual: "ldapsearch -x -ZZ -H ldap://svc1.example.com:389 -s base -b '' contextCSN\nopenssl s_client -starttls ldap -connect svc1.example.com:389 </dev/null | openssl x509 -noout -dates\nopenssl s_client -connect svc1.example.com:636 </dev/null",
-			Remedy: "systemctl status carbonio-openldap     # Ubuntu 22.04, RHEL 8: su - zextras -c 'ldap status'\njournalctl -u carbonio-openldap -n 50",
-			Source: "REQ26 network; CCU ldap.sh: 389 and ldapi, and 636 only where ldap_url says so",
-			Looks:  []string{kindServers}, Components: clients,
-		},
-		{
-			ID:     serveridID,
-			Title:  "Every master has a server ID, and no two have the same",
-			Why:    "The ID tells whose a change is. A master takes changes under its own ID for its own, and never fetches them: with one ID twice, entries are lost for good while every other sign stays green.",
-			Manual: "ldapsearch -x -ZZ -H ldap://svc1.example.com -D cn=config -W -s base -b cn=config olcServerID     # on each master",
-			Remedy: "ldapmodify -x -ZZ -H ldap://svc2.example.com -D cn=config -W <<EOF\ndn: cn=config\nchangetype: modify\nreplace: olcServerID\nolcServerID: 2\nEOF\n# then fetch what was lost: reload the server from the other master",
-			Source: "HAA install_multimaster: IDs 1 and 2; OpenLDAP Administrator's Guide, multi-provider",
-			Needs:  []string{reachableID}, Looks: []string{kindServers}, Components: masters,
-		},
-		{
-			ID:     agreementsID,
-			Title:  "Each master replicates from every other, each replica from a master",
-			Why:    "An agreement points one way. With one missing, changes made on that side never arrive on this one, and nothing reports an error.",
-			Manual: "su - zextras -c '/opt/zextras/libexec/zmldapmmrtool -q'     # on each master",
-			Remedy: "su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r 101 -m ldap://OTHER:389/'",
-			Source: "HAA install_multimaster; CCU ldapenable-mmr.pl",
-			Needs:  []string{reachableID}, Looks: []string{kindServers}, Components: masters,
-		},
-		{
-			ID:     csnID,
-			Title:  "Every server has the changes that any other server has",
-			Why:    "A server that is behind sends mail to the old place and refuses the new password. A second or two is normal, so what lags is looked at again before it counts.",
-			Manual: "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done\nsu - zextras -c /opt/zextras/libexec/zmreplchk",
-			Remedy: "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server that is behind",
-			Source: "HA25-chk: zmreplchk; CCU replchk.pl; RFC 4533",
-			Needs:  []string{reachableID}, Looks: []string{kindServers}, Components: clients,
-		},
-		{
-			ID:     entriesID,
-			Title:  "All servers hold the same number of entries",
-			Why:    "Servers can agree on the last change and still differ in what they hold: after a server ID that was given twice, or a copy that was cut short. Nothing repairs that by itself.",
-			Manual: "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(namingContexts=)' olmMDBEntries     # on each server",
-			Remedy: "find the server that lacks entries, and load it again from one that has them:\nsu - zextras -c 'slapcat -F /opt/zextras/data/ldap/config -b \"\" -l /tmp/ldap.ldif'",
-			Source: "policy; OpenLDAP slapd-mdb: olmMDBEntries",
-			Looks:  []string{kindServers}, Components: masters,
-		},
-		{
-			ID:     monitorID,
-			Title:  "Every replication link is up",
-			Why:    "Where nobody writes, a link that is down looks like one that is idle: the next change stays behind.",
-			Manual: "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(objectClass=olmSyncReplInstance)'",
-			Remedy: "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server whose link is down: wrong password, certificate, or network",
-			Source: "OpenLDAP slapd-monitor: olmSyncReplInstance",
-			Needs:  []string{reachableID}, Looks: []string{kindServers}, Components: masters,
-		},
-		{
-			ID:     toolsID,
-			Title:  "Carbonio's own tools find the directory in sync",
-			Why:    "They read the local configuration that Carbonio itself uses, so they see when that names the wrong servers. Their exit status says nothing: it is 0 out of sync as well.",
-			Manual: "su - zextras -c /opt/zextras/libexec/zmreplchk\nsu - zextras -c '/opt/zextras/libexec/zmldapmmrtool -q'",
-			Remedy: "su - zextras -c 'zmlocalconfig ldap_master_url ldap_url'     # must name every master, its own first",
-			Source: "HA25-chk; CCU replchk.pl, ldapmmrtool.pl",
-			Looks:  []string{kindTools}, Components: []platform.Component{platform.Directory},
-		},
-		{
-			ID:     canaryID,
-			Title:  "What is written on one master arrives on every server",
-			Why:    "It is the only proof that replication works now, and it tells how long a change takes.",
-			Manual: "ldapadd -x -ZZ -H ldap://svc1.example.com -D cn=config -W <<EOF\ndn: cn=canary,cn=zimbra\nobjectClass: organizationalRole\ncn: canary\nEOF\nldapsearch -x -ZZ -H ldap://svc2.example.com -D cn=config -W -s base -b cn=canary,cn=zimbra\nldapdelete -x -ZZ -H ldap://svc1.example.com -D cn=config -W cn=canary,cn=zimbra",
-			Remedy: "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server that did not get it",
-			Source: "policy; role-ds-replica: a test account is replicated",
-			Needs:  []string{reachableID}, Looks: []string{kindServers, kindCanary}, Components: clients,
-		},
-		{
-			ID:     toleranceID,
-			Title:  "The directory can lose another server",
-			Why:    "Clients go to the first server that answers, so one must live; only a master takes changes.",
-			Manual: "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done",
-			Remedy: "bring the servers back that do not answer: systemctl restart carbonio-directory-server.target",
-			Source: "SEED-HA; HAA haproxy.cfg: the second master is the backup of the first",
-			Looks:  []string{kindServers}, Components: clients,
-		},
-	}
-	for i := range all {
-		all[i].Phases = installed
-	}
-	return all
+// Module is the subject.
+var Module = &checks.Module{
+	Name:     "directory",
+	Checks:   catalogue,
+	Settings: []checks.AnySetting{login, withCanary},
+	Judge:    judge,
 }
 
-// A plan is what a look has to know: who the servers are, and how to log in.
-type plan struct {
-	Seats []seat         `json:"seats"`
-	Login platform.Login `json:"login,omitzero"`
+var catalogue = []*checks.Check{reachable, serverID, agreements, csn, entries, monitor, tools, canary, tolerance}
+
+// all is the target of what is said of all servers together.
+const all = "directory"
+
+// Where a server listens.
+const (
+	ldapPort  = 389
+	ldapsPort = 636
+)
+
+var (
+	installed = []checks.Phase{checks.Health}
+	// directoryNodes: only a directory node knows the login that reads cn=config and
+	// cn=monitor.
+	directoryNodes = []platform.Component{platform.Directory, platform.Replica}
+	// clients: what anybody may read is worth a look from the mailstores as well.
+	clients        = append(slices.Clone(directoryNodes), platform.Mailstore)
+	afterReachable = []*checks.Check{reachable}
+)
+
+// Side by side is the only way to compare servers, so one look is at all of
+// them. Its deadline leaves room for zmlocalconfig, which starts a JVM.
+var servers = &checks.Look[ask, snapshot]{Kind: "servers", Timeout: 12 * time.Second, Targets: targets, Observe: observe}
+
+// Three runs of zmreplchk and one of zmldapmmrtool.
+var programs = &checks.Look[checks.Nothing, outputs]{Kind: "tools", Timeout: 40 * time.Second, Targets: programTargets, Observe: observePrograms}
+
+var canaries = &checks.Look[ask, canaryRun]{
+	Kind: "canary", Timeout: 20 * time.Second, Grace: canaryGrace, Targets: canaryTargets, Observe: observeCanary,
+}
+
+var looks = []checks.AnyLook{servers}
+
+var reachable = &checks.Check{
+	ID:      "directory.reachable",
+	Title:   "Every directory server answers on 389, and encrypts when asked to",
+	Why:     "Every Carbonio service asks the directory who a user is and where the mail goes; the mesh does not even start without it. Replication between the servers demands StartTLS.",
+	Manual:  "ldapsearch -x -ZZ -H ldap://svc1.example.com:389 -s base -b '' contextCSN\nopenssl s_client -starttls ldap -connect svc1.example.com:389 </dev/null | openssl x509 -noout -dates\nopenssl s_client -connect svc1.example.com:636 </dev/null",
+	Remedy:  "systemctl status carbonio-openldap     # Ubuntu 22.04, RHEL 8: su - zextras -c 'ldap status'\njournalctl -u carbonio-openldap -n 50",
+	Sources: []platform.Source{platform.Requirements.On("network"), platform.CoreUtils.On("ldap.sh: 389 and ldapi, and 636 only where ldap_url says so")},
+	Phases:  installed, Components: clients, Looks: looks,
+}
+
+var serverID = &checks.Check{
+	ID:      "directory.serverid",
+	Title:   "Every master has a server ID, and no two have the same",
+	Why:     "The ID tells whose a change is. A master takes changes under its own ID for its own, and never fetches them: with one ID twice, entries are lost for good while every other sign stays green.",
+	Manual:  "ldapsearch -x -ZZ -H ldap://svc1.example.com -D cn=config -W -s base -b cn=config olcServerID     # on each master",
+	Remedy:  "ldapmodify -x -ZZ -H ldap://svc2.example.com -D cn=config -W <<EOF\ndn: cn=config\nchangetype: modify\nreplace: olcServerID\nolcServerID: 2\nEOF\n# then fetch what was lost: reload the server from the other master",
+	Sources: []platform.Source{platform.Cluster.On("install_multimaster: IDs 1 and 2"), platform.OpenLDAP.On("multi-provider")},
+	Phases:  installed, Components: directoryNodes, Looks: looks, Needs: afterReachable,
+}
+
+var agreements = &checks.Check{
+	ID:      "directory.agreements",
+	Title:   "Each master replicates from every other, each replica from a master",
+	Why:     "An agreement points one way. With one missing, changes made on that side never arrive on this one, and nothing reports an error.",
+	Manual:  "su - zextras -c '/opt/zextras/libexec/zmldapmmrtool -q'     # on each master",
+	Remedy:  "su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r 101 -m ldap://OTHER:389/'",
+	Sources: []platform.Source{platform.Cluster.On("install_multimaster"), platform.CoreUtils.On("ldapenable-mmr.pl")},
+	Phases:  installed, Components: directoryNodes, Looks: looks, Needs: afterReachable,
+}
+
+var csn = &checks.Check{
+	ID:      "directory.csn",
+	Title:   "Every server has the changes that any other server has",
+	Why:     "A server that is behind sends mail to the old place and refuses the new password. A second or two is normal, so what lags is looked at again before it counts.",
+	Manual:  "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done\nsu - zextras -c /opt/zextras/libexec/zmreplchk",
+	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server that is behind",
+	Sources: []platform.Source{platform.HAStatus.On("zmreplchk"), platform.CoreUtils.On("replchk.pl"), platform.RFC4533},
+	Phases:  installed, Components: clients, Looks: looks, Needs: afterReachable,
+}
+
+var entries = &checks.Check{
+	ID:      "directory.entries",
+	Title:   "All servers hold the same number of entries",
+	Why:     "Servers can agree on the last change and still differ in what they hold: after a server ID that was given twice, or a copy that was cut short. Nothing repairs that by itself.",
+	Manual:  "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(namingContexts=)' olmMDBEntries     # on each server",
+	Remedy:  "find the server that lacks entries, and load it again from one that has them:\nsu - zextras -c 'slapcat -F /opt/zextras/data/ldap/config -b \"\" -l /tmp/ldap.ldif'",
+	Sources: []platform.Source{platform.Policy, platform.OpenLDAP.On("slapd-mdb: olmMDBEntries")},
+	Phases:  installed, Components: directoryNodes, Looks: looks,
+}
+
+var monitor = &checks.Check{
+	ID:      "directory.monitor",
+	Title:   "Every replication link is up",
+	Why:     "Where nobody writes, a link that is down looks like one that is idle: the next change stays behind.",
+	Manual:  "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(objectClass=olmSyncReplInstance)'",
+	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server whose link is down: wrong password, certificate, or network",
+	Sources: []platform.Source{platform.OpenLDAP.On("slapd-monitor: olmSyncReplInstance")},
+	Phases:  installed, Components: directoryNodes, Looks: looks, Needs: afterReachable,
+}
+
+var tools = &checks.Check{
+	ID:      "directory.tools",
+	Title:   "Carbonio's own tools find the directory in sync",
+	Why:     "They read the local configuration that Carbonio itself uses, so they see when that names the wrong servers. Their exit status says nothing: it is 0 out of sync as well.",
+	Manual:  "su - zextras -c /opt/zextras/libexec/zmreplchk\nsu - zextras -c '/opt/zextras/libexec/zmldapmmrtool -q'",
+	Remedy:  "su - zextras -c 'zmlocalconfig ldap_master_url ldap_url'     # must name every master, its own first",
+	Sources: []platform.Source{platform.HAStatus, platform.CoreUtils.On("replchk.pl, ldapmmrtool.pl")},
+	Phases:  installed, Components: []platform.Component{platform.Directory}, Looks: []checks.AnyLook{programs},
+}
+
+var canary = &checks.Check{
+	ID:      "directory.canary",
+	Title:   "What is written on one master arrives on every server",
+	Why:     "It is the only proof that replication works now, and it tells how long a change takes.",
+	Manual:  "ldapadd -x -ZZ -H ldap://svc1.example.com -D cn=config -W <<EOF\ndn: cn=canary,cn=zimbra\nobjectClass: organizationalRole\ncn: canary\nEOF\nldapsearch -x -ZZ -H ldap://svc2.example.com -D cn=config -W -s base -b cn=canary,cn=zimbra\nldapdelete -x -ZZ -H ldap://svc1.example.com -D cn=config -W cn=canary,cn=zimbra",
+	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server that did not get it",
+	Sources: []platform.Source{platform.Policy, platform.DirectoryReplica.On("a test account is replicated")},
+	Phases:  installed, Components: clients, Looks: []checks.AnyLook{canaries}, Needs: afterReachable,
+	Wants: withCanary,
+}
+
+var tolerance = &checks.Check{
+	ID:      "directory.tolerance",
+	Title:   "The directory can lose another server",
+	Why:     "Clients go to the first server that answers, so one must live; only a master takes changes.",
+	Manual:  "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done",
+	Remedy:  "bring the servers back that do not answer: systemctl restart carbonio-directory-server.target",
+	Sources: []platform.Source{platform.ScenarioHA, platform.Cluster.On("haproxy.cfg: the second master is the backup of the first")},
+	Phases:  installed, Components: clients, Looks: looks,
+	Clusters: true,
+}
+
+// An ask is what a look has to know: who the servers are, and how to log in.
+type ask struct {
+	Servers []server       `json:"servers"`
+	Login   platform.Login `json:"login,omitzero"`
 	// Installed says that this node is a directory server itself, and knows the
 	// login of cn=config.
 	Installed bool `json:"installed,omitempty"`
 }
 
-// A seat is one directory server.
-type seat struct {
-	Node    string `json:"node"`
-	Address string `json:"address"` // of the node: "10.0.0.7"
-	Replica bool   `json:"replica,omitempty"`
+// A server is one directory server of the platform.
+type server struct {
+	Name    string     `json:"node"`
+	Address netip.Addr `json:"address,omitzero"`
+	Replica bool       `json:"replica,omitempty"`
 }
 
-func (s seat) at(port string) string { return net.JoinHostPort(s.Address, port) }
-
-// seats are the directory servers of the platform: the masters first.
-func seats(t platform.Topology) []seat {
-	var out []seat
-	for _, n := range t.With(platform.Directory, platform.Replica) {
-		s := seat{Node: n.Name, Address: n.Name, Replica: !n.Has(platform.Directory)}
-		if n.Address.IsValid() {
-			s.Address = n.Address.String()
-		}
-		out = append(out, s)
-	}
-	slices.SortStableFunc(out, func(a, b seat) int {
-		switch {
-		case a.Replica == b.Replica:
-			return 0
-		case b.Replica:
-			return -1
-		}
-		return 1
-	})
-	return out
-}
-
-// Targets is all servers together, for only side by side they can be compared;
-// Carbonio's own tools on a directory node; and the canary, when it is asked for.
-func (Module) Targets(scope checks.Scope, _ checks.Host) ([]checks.Target, error) {
-	p := plan{Seats: seats(scope.Topology), Login: scope.Logins.Directory}
-	if len(p.Seats) == 0 {
-		return nil, nil
-	}
-	self := scope.Node(scope.Self().Node)
-	p.Installed = scope.Self().Phase == checks.Health && self.Has(platform.Directory, platform.Replica)
-	args, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	servers := checks.Target{Kind: kindServers, Name: cluster, Args: []string{string(args)}}
-	if p.Installed && p.Login.User == "" {
-		servers.Timeout = installedTimeout
-	}
-	out := []checks.Target{servers}
-	if p.Installed && self.Has(platform.Directory) {
-		out = append(out, checks.Target{Kind: kindTools, Name: self.Name, Node: self.Name, Timeout: toolsTimeout})
-	}
-	if scope.Canary {
-		canary := servers
-		canary.Kind, canary.Timeout, canary.Grace = kindCanary, canaryTimeout, canaryGrace
-		out = append(out, canary)
-	}
-	return out, nil
-}
+// Node is the node that the server stands on.
+func (s server) Node() string { return s.Name }
 
 // same says whether a host, as an LDAP URL names it, is the server.
-func (s seat) same(host string) bool {
-	return strings.EqualFold(strings.TrimSuffix(host, "."), s.Node) || host == s.Address
+func (s server) same(host string) bool {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address == s.Address
+	}
+	return strings.EqualFold(strings.TrimSuffix(host, "."), s.Name)
+}
+
+// serversOf are the directory servers of the platform: the masters first.
+func serversOf(t platform.Topology) []server {
+	var masters, replicas []server
+	for _, n := range t.With(directoryNodes...) {
+		if n.Has(platform.Directory) {
+			masters = append(masters, server{Name: n.Name, Address: n.Address})
+		} else {
+			replicas = append(replicas, server{Name: n.Name, Address: n.Address, Replica: true})
+		}
+	}
+	return append(masters, replicas...)
+}
+
+// carries says whether Carbonio is installed on this node, with any of the components.
+func carries(scope checks.Scope, any ...platform.Component) bool {
+	return scope.Self().Phase == checks.Health && scope.Node(scope.Self().Node).Has(any...)
+}
+
+func targets(scope checks.Scope, _ checks.Host) ([]checks.Target[ask], error) {
+	a := ask{Servers: serversOf(scope.Topology), Login: login.In(scope), Installed: carries(scope, directoryNodes...)}
+	if len(a.Servers) == 0 {
+		return nil, nil
+	}
+	return []checks.Target[ask]{{Name: all, Ask: a}}, nil
+}
+
+func canaryTargets(scope checks.Scope, host checks.Host) ([]checks.Target[ask], error) {
+	if !withCanary.In(scope) {
+		return nil, nil
+	}
+	return targets(scope, host)
+}
+
+func programTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing], error) {
+	if !carries(scope, platform.Directory) {
+		return nil, nil
+	}
+	self := scope.Node(scope.Self().Node).Name
+	return []checks.Target[checks.Nothing]{{Name: self, Node: self}}, nil
 }

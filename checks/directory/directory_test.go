@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,36 +22,88 @@ import (
 	"carbonio-check/platform"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	bound() // before any decoder runs beside
+	goleak.VerifyTestMain(m)
+}
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
-func observation(t *testing.T, target checks.Target, data any) checks.Observation {
+// judged judges what one look saw.
+func judged[Ask, Seen any](t *testing.T, scope checks.Scope, look *checks.Look[Ask, Seen], target checks.Target[Ask], seen any, err error) []checks.Finding {
 	t.Helper()
-	raw, err := json.Marshal(data)
+	findings, clusters := judge(scope, record(t, look.Kind, target, seen, err))
+	checkstest.Honest(t, Module, findings, clusters)
+	return findings
+}
+
+func record[Ask any](t *testing.T, kind string, target checks.Target[Ask], seen any, err error) checks.Record {
+	t.Helper()
+	o := checks.Observation{Subject: Module.Name, Kind: kind, Vantage: one, At: time.Now()}
+	o.Target = checks.Target[json.RawMessage]{Name: target.Name, Node: target.Node, Ask: raw(t, target.Ask)}
+	if seen != nil {
+		o.Data = raw(t, seen)
+	}
+	if err != nil {
+		why := checks.Why(err)
+		o.Unseen = &why
+	}
+	return checks.NewRecord([]checks.Observation{o})
+}
+
+func raw(t *testing.T, v any) json.RawMessage {
+	t.Helper()
+	text, err := json.Marshal(v)
 	require.NoError(t, err)
-	return checks.Observation{Subject: "directory", Target: target, Vantage: one, Data: raw}
+	return text
+}
+
+// seeing is a view of members.
+func seeing(t *testing.T, members ...*member) view {
+	t.Helper()
+	for s := range servers.In(record(t, servers.Kind, checks.Target[ask]{Name: all}, snapshot{Members: members}, nil)) {
+		return viewOf(checks.Scope{}, s)
+	}
+	return view{}
 }
 
 func TestTargets(t *testing.T) {
 	l := newLab(t)
-	targets, err := Module{}.Targets(l.scope, l.host)
+	require.Equal(t, []server{{Name: one, Address: netip.MustParseAddr("10.0.0.1")}, {Name: two, Address: netip.MustParseAddr("10.0.0.2")}}, l.target(t).Ask.Servers)
+	require.True(t, l.target(t).Ask.Installed)
+	tools, err := programTargets(l.scope, l.host)
 	require.NoError(t, err)
-	require.Len(t, targets, 2, "the servers together, and the tools")
+	require.Equal(t, []checks.Target[checks.Nothing]{{Name: one, Node: one}}, tools)
 
-	l.scope.Canary = true
-	canary := l.target(t, kindCanary)
-	require.Positive(t, canary.Grace, "what writes needs time to clean up")
+	canaries, err := canaryTargets(l.scope, l.host)
+	require.NoError(t, err)
+	require.Empty(t, canaries, "it writes only when asked to")
+	withCanary.Set(l.scope.Settings, true)
+	canaries, err = canaryTargets(l.scope, l.host)
+	require.NoError(t, err)
+	require.Len(t, canaries, 1)
 
+	l.scope.Topology.Nodes = append([]platform.Node{checkstest.Node("r.example.com", "10.0.0.3", platform.Replica)}, l.scope.Topology.Nodes...)
 	l.scope.Vantages[0].Node = "mbox1.example.com"
-	require.Zero(t, l.target(t, kindServers).Timeout, "no JVM is started there")
+	require.False(t, l.target(t).Ask.Installed, "no JVM is started there")
+	require.True(t, l.target(t).Ask.Servers[2].Replica, "the masters come first")
+	tools, err = programTargets(l.scope, l.host)
+	require.NoError(t, err)
+	require.Empty(t, tools)
 
 	l.scope.Topology.Nodes = nil
-	targets, err = Module{}.Targets(l.scope, l.host)
+	none, err := targets(l.scope, l.host)
 	require.NoError(t, err)
-	require.Empty(t, targets)
+	require.Empty(t, none)
+}
+
+func TestSettings(t *testing.T) {
+	require.NoError(t, login.Check(platform.Login{}))
+	require.NoError(t, login.Check(platform.Login{User: root, Password: platform.SecretRef{Env: "X"}}))
+	require.Error(t, login.Check(platform.Login{User: root}))
+	require.Error(t, login.Check(platform.Login{Password: platform.SecretRef{Env: "X"}}))
 }
 
 func TestWell(t *testing.T) {
@@ -61,8 +115,8 @@ func TestWell(t *testing.T) {
 	require.Equal(t, 1, seen.Rounds, "what agrees is read once")
 	require.Equal(t, root, seen.Members[0].User)
 	require.Equal(t, agreement{"100", "ldap://" + two + ":389/", "critical"}, seen.Members[0].Config.Agreements[0])
-	require.Len(t, find(findings, csnID), 2)
-	require.Len(t, find(findings, toleranceID), 1)
+	require.Len(t, find(findings, csn), 2)
+	require.Len(t, find(findings, tolerance), 1)
 }
 
 // What is a moment behind is read again, and has caught up.
@@ -105,7 +159,7 @@ func TestLinkDownAndEntriesLost(t *testing.T) {
 	l.serve(t, 0, poor)
 	l.serve(t, 1, l.well(t, 1, nil))
 	_, findings := l.look(t, plenty)
-	require.Equal(t, map[string]checks.Status{"monitor " + one: checks.Fail, "entries " + cluster: checks.Fail}, statuses(findings), checkstest.Render(findings))
+	require.Equal(t, map[string]checks.Status{"monitor " + one: checks.Fail, "entries " + all: checks.Fail}, statuses(findings), checkstest.Render(findings))
 }
 
 // Without StartTLS the changes are still seen, and no password is sent.
@@ -179,12 +233,12 @@ func TestLogins(t *testing.T) {
 		why    string
 	}{
 		"of the configuration": {func(l *lab) {
-			l.scope.Logins.Directory = platform.Login{User: root, Password: platform.SecretRef{Env: "X"}}
+			login.Set(l.scope.Settings, platform.Login{User: root, Password: platform.SecretRef{Env: "X"}})
 			l.host.Run = nil
 			l.host.Secret = func(platform.SecretRef) (string, error) { return secret, nil }
 		}, root, ""},
 		"that cannot be fetched": {func(l *lab) {
-			l.scope.Logins.Directory = platform.Login{User: root, Password: platform.SecretRef{Env: "X"}}
+			login.Set(l.scope.Settings, platform.Login{User: root, Password: platform.SecretRef{Env: "X"}})
 			l.host.Secret = func(platform.SecretRef) (string, error) { return "", errors.New("X is not set") }
 		}, "", "the password of cn=config: X is not set"},
 		"of the master first": {func(l *lab) {
@@ -217,10 +271,10 @@ func TestLogins(t *testing.T) {
 			l.serve(t, 0, l.well(t, 0, nil))
 			l.serve(t, 1, l.well(t, 1, nil))
 			seen, findings := l.look(t, plenty)
-			require.Equal(t, c.user, seen.Members[0].User, seen.Members[0].NoLogin)
-			require.Contains(t, seen.Members[0].NoLogin, c.why)
-			require.NotContains(t, seen.Members[0].NoLogin, "wr0ng")
-			require.Contains(t, find(findings, csnID)[0], "pass", "anybody may see the changes")
+			require.Equal(t, c.user, seen.Members[0].User, seen.Members[0].NoLogin.Words)
+			require.Contains(t, seen.Members[0].NoLogin.Words, c.why)
+			require.NotContains(t, seen.Members[0].NoLogin.Words, "wr0ng")
+			require.Contains(t, find(findings, csn)[0], "pass", "anybody may see the changes")
 		})
 	}
 }
@@ -236,8 +290,8 @@ func TestLoginHangs(t *testing.T) {
 	l.serve(t, 0, l.well(t, 0, nil))
 	l.serve(t, 1, l.well(t, 1, nil))
 	seen, findings := l.look(t, 6*time.Second)
-	require.Contains(t, seen.Members[0].NoLogin, "zmlocalconfig did not run")
-	require.Contains(t, find(findings, csnID)[0], "pass")
+	require.Contains(t, seen.Members[0].NoLogin.Words, "zmlocalconfig did not run")
+	require.Contains(t, find(findings, csn)[0], "pass")
 }
 
 // The answers to a request for StartTLS.
@@ -255,10 +309,10 @@ func TestHostile(t *testing.T) {
 		serve func(net.Conn)
 		want  string
 	}{
-		"accepts, and says nothing":     {silence, "accepts connections on 389, and does not answer"},
-		"falls silent in the handshake": {func(c net.Conn) { answer(c, agreed); silence(c) }, "accepts connections on 389, and does not answer"},
-		"hangs up":                      {func(net.Conn) {}, "does not speak LDAP"},
-		"hangs up in the handshake":     {func(c net.Conn) { answer(c, agreed) }, "seen: TLS handshake: EOF"},
+		"accepts, and says nothing":     {silence, "accepts connections but does not respond"},
+		"falls silent in the handshake": {func(c net.Conn) { reply(c, agreed); silence(c) }, "accepts connections but does not respond"},
+		"hangs up":                      {func(net.Conn) {}, "closes them without a response"},
+		"hangs up in the handshake":     {func(c net.Conn) { reply(c, agreed) }, "closes them without a response\n  seen: TLS handshake: "},
 		"claims two gigabytes":          {func(c net.Conn) { flood(c, []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP"},
 		"never ends a string":           {func(c net.Conn) { flood(c, []byte{0x30, 0x80, 0x04, 0x83, 0x0f, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP"},
 		"nests without end":             {func(c net.Conn) { flood(c, nil, []byte(strings.Repeat("\x30\x80", 2048))) }, "nesting depth 32 exceeds maximum 32"},
@@ -268,13 +322,13 @@ func TestHostile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			l.doors["10.0.0.1:389"] = hostile(t, c.serve)
+			l.at["10.0.0.1:389"] = checkstest.Serve(t, c.serve)
 			l.serve(t, 1, l.well(t, 1, nil))
 			seen, findings := l.lookBriefly(t, timeout)
 			require.Equal(t, checks.Fail, statuses(findings)["reachable "+one], checkstest.Render(findings))
 			require.Contains(t, checkstest.Render(findings), c.want)
 			require.NotNil(t, seen.Members[1].Last)
-			require.Equal(t, checks.Fail, statuses(findings)["tolerance "+cluster])
+			require.Equal(t, checks.Fail, statuses(findings)["tolerance "+all])
 		})
 	}
 }
@@ -284,8 +338,8 @@ func TestHostile(t *testing.T) {
 func TestFlood(t *testing.T) {
 	l := newLab(t)
 	var sent atomic.Int64
-	l.doors["10.0.0.1:389"] = hostile(t, func(c net.Conn) {
-		answer(c, declined)
+	l.at["10.0.0.1:389"] = checkstest.Serve(t, func(c net.Conn) {
+		reply(c, declined)
 		sent.Store(int64(flood(c, nil, strange())))
 	})
 	l.serve(t, 1, l.well(t, 1, nil))
@@ -297,7 +351,7 @@ func TestFlood(t *testing.T) {
 }
 
 // lookBriefly is a look that ends before its time is over.
-func (l *lab) lookBriefly(t *testing.T, timeout time.Duration) (servers, []checks.Finding) {
+func (l *lab) lookBriefly(t *testing.T, timeout time.Duration) (snapshot, []checks.Finding) {
 	t.Helper()
 	began := time.Now()
 	seen, findings := l.look(t, timeout)
@@ -310,10 +364,81 @@ func strange() []byte {
 	return append([]byte{0x30, 0x83, 0x01, 0x00, 0x0e, 0x02, 0x01, 77, 0x65, 0x83, 0x01, 0x00, 0x06, 0x0a, 0x01, 0x00, 0x04, 0x82, 0xff, 0xff}, strings.Repeat("x", 0xffff)...)
 }
 
-// answer waits for a request, and answers it.
-func answer(c net.Conn, with string) {
+// reply waits for a request, and answers it.
+func reply(c net.Conn, with string) {
 	_, _ = c.Read(make([]byte, 1024))
 	_, _ = io.WriteString(c, with)
+}
+
+// Nobody who could not be asked is blamed: not who has no address, nor who was
+// not reached because this machine has no descriptors left.
+func TestNotAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(l *lab)
+		want   string
+	}{
+		"no address":     {func(l *lab) { l.scope.Topology.Nodes[0].Address = netip.Addr{} }, "has no address"},
+		"no descriptors": {func(l *lab) { l.fails = &net.OpError{Op: "dial", Err: syscall.EMFILE} }, "too busy to tell: dial: too many open files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			c.change(l)
+			l.serve(t, 1, l.well(t, 1, nil))
+			seen, findings := l.look(t, plenty)
+			require.NotEmpty(t, seen.Members[0].LDAP.Unseen)
+			require.Contains(t, find(findings, reachable)[0], c.want)
+			require.Equal(t, map[string]checks.Status{
+				"reachable " + one: checks.Unknown, "tolerance " + all: checks.Unknown, "entries " + all: checks.Unknown,
+				"serverid " + one: checks.Unknown, "agreements " + one: checks.Unknown, "csn " + one: checks.Unknown, "monitor " + one: checks.Unknown,
+				"serverid " + two: checks.Unknown, "csn " + two: checks.Unknown,
+			}, statuses(findings), checkstest.Render(findings))
+		})
+	}
+}
+
+// While one server is waited for in vain, the connections to the others last:
+// who is behind is read again.
+func TestSilentBesideOneThatCatchesUp(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.scope.Topology.Nodes = append(l.scope.Topology.Nodes, checkstest.Node("ldap3.example.com", "10.0.0.3", platform.Directory))
+	ahead, behind := l.well(t, 0, nil), l.well(t, 1, nil)
+	ahead.csns = func(int) []string { return []string{later, csn1} }
+	behind.csns = func(asked int) []string {
+		if asked == 0 {
+			return []string{csn1, csn2}
+		}
+		return []string{csn1, later}
+	}
+	l.serve(t, 0, ahead)
+	l.serve(t, 1, behind)
+	l.at["10.0.0.3:389"] = checkstest.Serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	seen, findings := l.lookBriefly(t, 4*time.Second)
+	require.Contains(t, seen.Members[1].Last.CSNs, later)
+	require.Equal(t, checks.Unknown, statuses(findings)["csn "+two], "the third may have more")
+}
+
+// Port 636 is not used, but whoever listens there must speak TLS.
+func TestLDAPS(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		want  string
+	}{
+		"nobody":   {nil, "636: refuses connections"},
+		"not TLS":  {func(c net.Conn) { _, _ = io.WriteString(c, "220 hello\r\n") }, "does not speak TLS there"},
+		"hangs up": {func(net.Conn) {}, "does not speak TLS there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.serve(t, 0, l.well(t, 0, nil))
+			l.serve(t, 1, l.well(t, 1, nil))
+			if c.serve != nil {
+				l.at["10.0.0.1:636"] = checkstest.Serve(t, c.serve)
+			}
+			_, findings := l.look(t, plenty)
+			require.Contains(t, checkstest.Render(findings), c.want)
+		})
+	}
 }
 
 // An interrupt ends the wait for a server at once.
@@ -321,13 +446,13 @@ func TestInterruptedWhileSilent(t *testing.T) {
 	l := newLab(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	l.doors["10.0.0.1:389"] = hostile(t, func(c net.Conn) {
+	l.at["10.0.0.1:389"] = checkstest.Serve(t, func(c net.Conn) {
 		_, _ = c.Read(make([]byte, 1024))
 		cancel()
 		_, _ = io.Copy(io.Discard, c)
 	})
 	began := time.Now()
-	_, err := Module{}.Observe(ctx, l.host, l.target(t, kindServers))
+	_, err := observe(ctx, l.host, l.target(t))
 	require.ErrorIs(t, err, context.Canceled)
 	require.Less(t, time.Since(began), 20*time.Second)
 }
@@ -341,35 +466,6 @@ func flood(c net.Conn, first, again []byte) (sent int) {
 	return sent
 }
 
-// hostile serves one connection after another until the test ends.
-func hostile(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	bound()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			ended := make(chan struct{})
-			go func() { defer close(ended); defer conn.Close(); serveUntil(ctx, conn, serve) }()
-			defer func() { <-ended }()
-		}
-	}()
-	t.Cleanup(func() { cancel(); l.Close(); <-done })
-	return l.Addr().String()
-}
-
-func serveUntil(ctx context.Context, conn net.Conn, serve func(net.Conn)) {
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	serve(conn)
-}
-
 // A server that shakes hands and then falls silent is not one that answers.
 func TestMute(t *testing.T) {
 	t.Parallel()
@@ -379,7 +475,7 @@ func TestMute(t *testing.T) {
 	l.serve(t, 0, mute)
 	l.serve(t, 1, l.well(t, 1, nil))
 	_, findings := l.lookBriefly(t, 4*time.Second)
-	require.Contains(t, find(findings, reachableID)[0], "does not answer")
+	require.Contains(t, find(findings, reachable)[0], "does not respond")
 	require.Equal(t, checks.Unknown, statuses(findings)["csn "+one])
 }
 
@@ -388,27 +484,26 @@ func TestInterrupted(t *testing.T) {
 	l := newLab(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Module{}.Observe(ctx, l.host, l.target(t, kindServers))
+	_, err := observe(ctx, l.host, l.target(t))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func (l *lab) fly(t *testing.T, timeout time.Duration) (canaries, []checks.Finding) {
+func (l *lab) write(t *testing.T, timeout time.Duration) []checks.Finding {
 	t.Helper()
-	l.scope.Canary = true
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	data, err := Module{}.Observe(ctx, l.host, l.target(t, kindCanary))
+	seen, err := observeCanary(ctx, l.host, l.target(t))
 	require.NoError(t, err)
-	return data.(canaries), Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindCanary), data)})
+	return judged(t, l.scope, canaries, l.target(t), seen, nil)
 }
 
 func TestCanary(t *testing.T) {
 	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
 	l.serve(t, 0, l.well(t, 0, shared))
 	l.serve(t, 1, l.well(t, 1, shared))
-	_, findings := l.fly(t, plenty)
+	findings := l.write(t, plenty)
 	require.Empty(t, statuses(findings), checkstest.Render(findings))
-	require.Len(t, find(findings, canaryID), 2)
+	require.Len(t, find(findings, canary), 2)
 	require.Empty(t, shared.entries, "nothing is left")
 	require.Equal(t, 2, shared.deleted)
 }
@@ -419,7 +514,7 @@ func TestCanaryDoesNotArrive(t *testing.T) {
 	l, here, there := newLab(t), &shelf{entries: map[string]bool{}}, &shelf{entries: map[string]bool{}}
 	l.serve(t, 0, l.well(t, 0, here))
 	l.serve(t, 1, l.well(t, 1, there))
-	_, findings := l.fly(t, 5*time.Second)
+	findings := l.write(t, 5*time.Second)
 	require.Equal(t, map[string]checks.Status{"canary " + one: checks.Fail, "canary " + two: checks.Fail}, statuses(findings))
 	require.Empty(t, here.entries)
 	require.Empty(t, there.entries)
@@ -430,18 +525,15 @@ func TestCanaryInterrupted(t *testing.T) {
 	l, here, there := newLab(t), &shelf{entries: map[string]bool{}}, &shelf{entries: map[string]bool{}}
 	l.serve(t, 0, l.well(t, 0, here))
 	l.serve(t, 1, l.well(t, 1, there))
-	l.scope.Canary = true
-	ctx, cancel := context.WithTimeout(t.Context(), canaryTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), canaries.Timeout)
 	defer cancel()
 	here.added = cancel
-	data, err := Module{}.Observe(ctx, l.host, l.target(t, kindCanary))
+	seen, err := observeCanary(ctx, l.host, l.target(t))
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, here.entries)
 	require.Empty(t, there.entries)
 	require.Positive(t, here.deleted)
-	o := observation(t, l.target(t, kindCanary), data)
-	o.Error = "the run was interrupted"
-	for target, status := range statuses(Module{}.Judge(l.scope, []checks.Observation{o})) {
+	for target, status := range statuses(judged(t, l.scope, canaries, l.target(t), seen, err)) {
 		require.Equal(t, checks.Unknown, status, target)
 	}
 }
@@ -451,7 +543,7 @@ func TestCanaryStays(t *testing.T) {
 	l, shared := newLab(t), &shelf{entries: map[string]bool{}, stuck: true}
 	l.serve(t, 0, l.well(t, 0, shared))
 	l.serve(t, 1, l.well(t, 1, shared))
-	_, findings := l.fly(t, plenty)
+	findings := l.write(t, plenty)
 	require.Equal(t, map[string]checks.Status{"canary " + one: checks.Fail, "canary " + two: checks.Fail}, statuses(findings))
 	for dn := range shared.entries {
 		require.Contains(t, checkstest.Render(findings), "-W '"+dn+"'")
@@ -465,9 +557,27 @@ func TestCanaryRemovedElsewhere(t *testing.T) {
 	stubborn.keeps = true
 	l.serve(t, 0, stubborn)
 	l.serve(t, 1, l.well(t, 1, shared))
-	_, findings := l.fly(t, plenty)
+	findings := l.write(t, plenty)
 	require.Empty(t, statuses(findings), checkstest.Render(findings))
 	require.Empty(t, shared.entries)
+}
+
+func TestCanaryAlone(t *testing.T) {
+	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
+	l.scope.Topology.Nodes = l.scope.Topology.Nodes[:1]
+	l.serve(t, 0, l.well(t, 0, shared))
+	findings := l.write(t, plenty)
+	require.Contains(t, find(findings, canary)[0], "skip "+one)
+	require.Empty(t, shared.entries)
+}
+
+// Who cannot be asked does not make an entry missing.
+func TestCanaryNotEverybodyAsked(t *testing.T) {
+	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
+	l.serve(t, 0, l.well(t, 0, shared))
+	findings := l.write(t, plenty)
+	require.Contains(t, find(findings, canary)[0], "unknown "+one+": whether what was written on "+one+" arrived on "+two+" could not be seen: refuses connections")
+	require.Contains(t, find(findings, canary)[1], "unknown "+two+": nothing was written")
 }
 
 func TestCanaryWithoutLogin(t *testing.T) {
@@ -475,11 +585,11 @@ func TestCanaryWithoutLogin(t *testing.T) {
 	l.host.Run = checkstest.Commands(nil)
 	l.serve(t, 0, l.well(t, 0, shared))
 	l.serve(t, 1, l.well(t, 1, shared))
-	_, findings := l.fly(t, plenty)
+	findings := l.write(t, plenty)
 	require.Equal(t, map[string]checks.Status{"canary " + one: checks.Unknown, "canary " + two: checks.Unknown}, statuses(findings))
 }
 
-// The documentation's own sample (CCU replchk.pl; RUR26-chk).
+// The sample of the documentation and of the program's source.
 const replchkSample = `Master: ldap://srv1.example.com:389 ServerID: 1 Code: 0 Status: In Sync CSNs:
 20251015095813.150894Z#000000#001#000000
 20251015095813.150894Z#000000#002#000000
@@ -531,8 +641,8 @@ func TestTools(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			data := tools{Replchk: output[[]status]{Said: parseReplchk(c.replchk)}, MMRTool: output[mmr]{Said: parseMMR(c.mmr)}}
-			findings := Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindTools), data)})
+			seen := outputs{Replchk: output[[]status]{Said: parseReplchk(c.replchk)}, MMRTool: output[mmr]{Said: parseMMR(c.mmr)}}
+			findings := judged(t, l.scope, programs, checks.Target[checks.Nothing]{Name: one}, seen, nil)
 			require.Equal(t, c.want, statuses(findings), checkstest.Render(findings))
 		})
 	}
@@ -546,18 +656,21 @@ func TestToolsRun(t *testing.T) {
 		}
 		return "", &checks.ExitError{Name: "su", Code: 127, Stderr: "not found"}
 	}
-	data, err := Module{}.Observe(t.Context(), l.host, l.target(t, kindTools))
-	require.NoError(t, err)
-	findings := Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindTools), data)})
-	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Fail, "tools zmldapmmrtool": checks.Unknown}, statuses(findings))
+	look := func() map[string]checks.Status {
+		var target checks.Target[checks.Nothing]
+		seen, err := observePrograms(t.Context(), l.host, target)
+		require.NoError(t, err)
+		return statuses(judged(t, l.scope, programs, target, seen, nil))
+	}
+	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Fail, "tools zmldapmmrtool": checks.Unknown}, look())
 
 	l.host.Run = func(context.Context, string, ...string) (string, error) {
 		return "", &checks.ExitError{Name: "su", Code: 1, Stderr: "su: user zextras does not exist"}
 	}
-	data, err = Module{}.Observe(t.Context(), l.host, l.target(t, kindTools))
-	require.NoError(t, err)
-	findings = Module{}.Judge(l.scope, []checks.Observation{observation(t, l.target(t, kindTools), data)})
-	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Unknown, "tools zmldapmmrtool": checks.Unknown}, statuses(findings))
+	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Unknown, "tools zmldapmmrtool": checks.Unknown}, look())
+
+	l.host.Run = func(context.Context, string, ...string) (string, error) { return "", syscall.EMFILE }
+	require.Equal(t, map[string]checks.Status{"tools zmreplchk": checks.Unknown, "tools zmldapmmrtool": checks.Unknown}, look())
 }
 
 func TestVector(t *testing.T) {
@@ -568,7 +681,10 @@ func TestVector(t *testing.T) {
 
 // member3 is one of three as a judge sees it.
 func member3(node string, csns ...string) *member {
-	return &member{seat: seat{Node: node}, User: root, StartTLS: &certificate{}, First: &reading{CSNs: csns}, Last: &reading{CSNs: csns}}
+	return &member{
+		server: server{Name: node}, LDAP: port{Contact: checks.Contact{State: checks.Open}}, User: root,
+		First: &reading{CSNs: csns}, Last: &reading{CSNs: csns},
+	}
 }
 
 func TestJudgeCSN(t *testing.T) {
@@ -608,8 +724,9 @@ func TestJudgeCSN(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, f := range judgeServers(checks.Observation{}, servers{Members: c.members}) {
-				if f.Check != csnID || f.Status == checks.Skip {
+			findings, _ := seeing(t, c.members...).judge()
+			for _, f := range findings {
+				if f.Check != csn || f.Status == checks.Skip {
 					continue
 				}
 				line := string(f.Status) + " " + f.Target
@@ -626,12 +743,12 @@ func TestJudgeCSN(t *testing.T) {
 // A link that is down explains a lag only behind who is at its other end.
 func TestLagNeeds(t *testing.T) {
 	a, b, c := member3("a", csn1, csn2), member3("b", csn1, csn2), member3("c", csn1)
-	needs := func(l ...link) []checks.Ref {
+	needs := func(l ...link) []checks.Need {
 		c.Last.Links = l
-		v := servers{Members: []*member{a, b, c, {seat: seat{Node: "d"}, State: silent}}}
-		return judgeCSN(checks.Observation{}, v, c, v.goal()).Needs
+		v := seeing(t, a, b, c, down("d", false))
+		return v.judgeCSN(v.called("c"), v.goal()).Needs
 	}
-	monitor := checks.Ref{Check: monitorID, Target: "c"}
+	monitor := monitor.On("c")
 	require.Contains(t, needs(link{Provider: "ldap://a:389/"}), monitor)
 	require.NotContains(t, needs(link{Provider: "ldap://d:389/"}), monitor)
 	require.NotContains(t, needs(link{Provider: "ldap://a:389/", Connected: true}), monitor)
@@ -660,44 +777,90 @@ func TestJudgeAgreements(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := member3("a")
 			m.Config = &c.config
-			v := servers{Members: []*member{m, member3("b"), member3("c"), {seat: seat{Node: "r", Replica: true}}}}
-			f := judgeAgreements(checks.Observation{}, v, m)
+			v := seeing(t, m, member3("b"), member3("c"), &member{server: server{Name: "r", Replica: true}})
+			f := v.judgeAgreements(v.Members[0])
 			require.True(t, strings.HasPrefix(string(f.Status)+" "+f.Message, c.want), f.Message)
 			require.Contains(t, f.Remedy, c.remedy)
 		})
 	}
 }
 
+func up(node string, replica bool) *member {
+	m := member3(node)
+	m.Replica = replica
+	return m
+}
+
+func down(node string, replica bool) *member {
+	return &member{server: server{Name: node, Replica: replica}, LDAP: port{Contact: checks.Contact{State: checks.Silent}}}
+}
+
+func unasked(node string, replica bool) *member {
+	return &member{server: server{Name: node, Replica: replica}, LDAP: port{Unseen: checks.Unseen{Code: checks.Starved}}}
+}
+
 func TestTolerance(t *testing.T) {
-	up := func(node string, replica bool) *member {
-		m := member3(node)
-		m.Replica = replica
-		return m
+	cluster := func(service string, members, able, unseen []string) checks.Cluster {
+		return checks.Cluster{
+			Check: tolerance, Vantage: one, Service: service, Needs: 1,
+			Members: members, Able: append([]string{}, able...), Unseen: append([]string{}, unseen...),
+		}
 	}
-	down := func(node string, replica bool) *member {
-		return &member{seat: seat{Node: node, Replica: replica}, State: silent}
-	}
+	list := strings.Fields
 	for name, c := range map[string]struct {
 		members []*member
 		status  checks.Status
-		want    []checks.Tolerance
+		stopped bool
+		want    []checks.Cluster
 	}{
-		"two":              {[]*member{up("a", false), up("b", false)}, checks.Pass, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"a", "b"}, Needs: 1}}},
-		"one of two":       {[]*member{up("a", false), down("b", false)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"a"}, Needs: 1}}},
-		"none":             {[]*member{down("a", false), down("b", false)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Needs: 1}}},
-		"only the replica": {[]*member{down("a", false), up("b", true)}, checks.Fail, []checks.Tolerance{{Service: "directory", Members: []string{"a", "b"}, Alive: []string{"b"}, Needs: 1}, {Service: "directory writes", Members: []string{"a"}, Needs: 1}}},
-		"alone":            {[]*member{up("a", false)}, checks.Skip, []checks.Tolerance{{Service: "directory", Members: []string{"a"}, Alive: []string{"a"}, Needs: 1}}},
+		"two":        {[]*member{up("a", false), up("b", false)}, checks.Pass, false, []checks.Cluster{cluster("directory", list("a b"), list("a b"), nil)}},
+		"one of two": {[]*member{up("a", false), down("b", false)}, checks.Fail, false, []checks.Cluster{cluster("directory", list("a b"), list("a"), nil)}},
+		"none":       {[]*member{down("a", false), down("b", false)}, checks.Fail, true, []checks.Cluster{cluster("directory", list("a b"), nil, nil)}},
+		"only the replica": {
+			[]*member{down("a", false), up("b", true)}, checks.Fail, true,
+			[]checks.Cluster{cluster("directory", list("a b"), list("b"), nil), cluster("directory writes", list("a"), nil, nil)},
+		},
+		"one master left": {
+			[]*member{up("a", false), down("b", false), up("c", true)}, checks.Fail, false,
+			[]checks.Cluster{cluster("directory", list("a b c"), list("a c"), nil), cluster("directory writes", list("a b"), list("a"), nil)},
+		},
+		"the only master": {
+			[]*member{up("a", false), up("b", true)}, checks.Pass, false,
+			[]checks.Cluster{cluster("directory", list("a b"), list("a b"), nil), cluster("directory writes", list("a"), list("a"), nil)},
+		},
+		"alone":           {[]*member{up("a", false)}, checks.Skip, false, []checks.Cluster{cluster("directory", list("a"), list("a"), nil)}},
+		"one not asked":   {[]*member{up("a", false), unasked("b", false)}, checks.Unknown, false, []checks.Cluster{cluster("directory", list("a b"), list("a"), list("b"))}},
+		"nobody asked":    {[]*member{unasked("a", false), unasked("b", false)}, checks.Unknown, false, []checks.Cluster{cluster("directory", list("a b"), nil, list("a b"))}},
+		"enough all same": {[]*member{up("a", false), up("b", false), unasked("c", false)}, checks.Pass, false, []checks.Cluster{cluster("directory", list("a b c"), list("a b"), list("c"))}},
+		"a master not asked": {
+			[]*member{unasked("a", false), up("b", true), up("c", true)}, checks.Unknown, false,
+			[]checks.Cluster{cluster("directory", list("a b c"), list("b c"), list("a")), cluster("directory writes", list("a"), nil, list("a"))},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := judgeTolerance(checks.Observation{}, servers{Members: c.members})
+			f, clusters := seeing(t, c.members...).judgeTolerance()
 			require.Equal(t, c.status, f.Status, f.Message)
-			require.Equal(t, c.want, f.Tolerance)
+			require.Equal(t, c.stopped, f.Stopped)
+			require.Equal(t, c.want, clusters)
 		})
 	}
 }
 
+// A look that saw nothing hands its cluster up all the same, with nobody seen.
+func TestNothingSeen(t *testing.T) {
+	l := newLab(t)
+	findings, clusters := judge(l.scope, record(t, servers.Kind, l.target(t), nil, context.DeadlineExceeded))
+	checkstest.Honest(t, Module, findings, clusters)
+	for _, f := range findings {
+		require.Equal(t, checks.Unknown, f.Status, f.Message)
+	}
+	require.Len(t, clusters, 1)
+	require.Equal(t, []string{one, two}, clusters[0].Unseen)
+	require.Empty(t, clusters[0].Able)
+}
+
 func TestIDs(t *testing.T) {
-	m := &member{seat: seat{Node: one, Address: "10.0.0.1"}}
+	m := &member{server: server{Name: one, Address: netip.MustParseAddr("10.0.0.1")}}
 	for _, c := range []struct{ values, want []string }{
 		{[]string{"1"}, []string{"001"}},
 		{[]string{"0x10"}, []string{"010"}},
@@ -713,7 +876,7 @@ func TestIDs(t *testing.T) {
 func TestHostOf(t *testing.T) {
 	for url, want := range map[string]string{
 		"ldap://srv1.example.com:389/": "srv1.example.com", "ldaps://srv1": "srv1", "ldap://[fd00::1]:389": "fd00::1",
-		"ldap://a:389 ldap://b:389": "a", "nonsense": "", "": "", "ldap://[": "[",
+		"ldap://a:389 ldap://b:389": "a", "nonsense": "", "": "", "ldap://[": "",
 	} {
 		require.Equal(t, want, hostOf(url), url)
 	}
@@ -740,15 +903,19 @@ func FuzzReplchk(f *testing.F) {
 // Whatever an observations file says, a judge judges.
 func FuzzJudge(f *testing.F) {
 	f.Add([]byte(`{"members":[null,{"node":"a"},{"node":"b","last":{"csns":["x"]},"config":{}}],"rounds":1}`))
-	f.Add([]byte(`{"members":[{"node":"a","state":"silent"}]}`))
+	f.Add([]byte(`{"members":[{"node":"a","ldap":{"contact":{"state":"silent"}}}]}`))
+	f.Add([]byte(`{"members":[{"node":"a","ldap":{"contact":{"state":"open"}},"last":{"csns":["` + csn1 + `"]}},{"node":"b","ldap":{"contact":{"state":"open"}},"first":{}}]}`))
+	f.Add([]byte(`{"writes":[null,{"node":"a","answers":[{"node":"b"},{"node":"c","unasked":"x"}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !json.Valid(data) {
 			return
 		}
 		var seen []checks.Observation
-		for _, kind := range []string{kindServers, kindTools, kindCanary} {
-			seen = append(seen, checks.Observation{Subject: "directory", Target: checks.Target{Kind: kind}, Vantage: one, Data: data})
+		for _, kind := range []string{servers.Kind, programs.Kind, canaries.Kind} {
+			seen = append(seen, checks.Observation{Subject: Module.Name, Kind: kind, Vantage: one, Data: data})
 		}
-		Module{}.Judge(checks.Scope{}, seen)
+		scope := checkstest.Scope(checkstest.Node(one, "10.0.0.1", platform.Directory), checkstest.Node(two, "", platform.Directory))
+		findings, clusters := judge(scope, checks.NewRecord(seen))
+		checkstest.Honest(t, Module, findings, clusters)
 	})
 }

@@ -61,7 +61,6 @@ type shelf struct {
 // start serves the fake, and returns where.
 func (f *fake) start(t *testing.T) string {
 	t.Helper()
-	bound() // before any decoder runs beside
 	f.bound, f.release = map[int]bool{}, make(chan struct{})
 	server, err := gldap.NewServer(gldap.WithLogger(hclog.New(&hclog.LoggerOptions{Output: io.Discard})))
 	require.NoError(t, err)
@@ -234,7 +233,8 @@ type lab struct {
 	ca    authorityOf
 	scope checks.Scope
 	host  checks.Host
-	doors map[string]string // where an address of the platform really is
+	at    map[string]string // where an address of the platform really is
+	fails error             // of a dial to where nobody listens
 }
 
 const (
@@ -244,27 +244,19 @@ const (
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{ca: newAuthority(t), doors: map[string]string{}}
-	l.scope = checks.Scope{
-		Release: platform.Newest, Policy: platform.DefaultPolicy(),
-		Vantages: []checks.Vantage{{Node: one, Phase: checks.Health}},
-	}
-	for i, name := range []string{one, two} {
-		l.scope.Topology.Nodes = append(l.scope.Topology.Nodes, platform.Node{
-			Name: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), Components: []platform.Component{platform.Directory},
-		})
-	}
+	l := &lab{ca: newAuthority(t), at: map[string]string{}, fails: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
+	l.scope = checkstest.Scope(checkstest.Node(one, "10.0.0.1", platform.Directory), checkstest.Node(two, "10.0.0.2", platform.Directory))
 	l.host = checks.Host{
-		Files:   checkstest.Files(map[string]string{caFolder + "/ca.pem": l.ca.pem}),
+		Files:   checkstest.Files(map[string]string{"opt/zextras/conf/ca/ca.pem": l.ca.pem}),
 		Machine: checkstest.Machine{},
 		Run: checkstest.Commands(map[string]string{
 			"su - zextras -c /opt/zextras/bin/zmlocalconfig -x -s ldap_master_root_password ldap_root_password": "welcome\nldap_root_password = " + secret + "\n",
 		}),
 		Network: checkstest.Network{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if door := l.doors[address]; door != "" {
-				return (&net.Dialer{}).DialContext(ctx, network, door)
+			if at := l.at[address]; at != "" {
+				return (&net.Dialer{}).DialContext(ctx, network, at)
 			}
-			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+			return nil, l.fails
 		}},
 	}
 	return l
@@ -273,7 +265,7 @@ func newLab(t *testing.T) *lab {
 // serve puts a fake at a master's port 389.
 func (l *lab) serve(t *testing.T, i int, f *fake) {
 	t.Helper()
-	l.doors[netip.AddrPortFrom(l.scope.Topology.Nodes[i].Address, 389).String()] = f.start(t)
+	l.at[netip.AddrPortFrom(l.scope.Topology.Nodes[i].Address, 389).String()] = f.start(t)
 }
 
 // well is a fake that is as it should be: the one of two masters at i.
@@ -298,10 +290,10 @@ const (
 )
 
 // find gives the findings of a check as "status target: message".
-func find(findings []checks.Finding, id string) []string {
+func find(findings []checks.Finding, check *checks.Check) []string {
 	var out []string
 	for _, f := range findings {
-		if f.Check == id {
+		if f.Check == check {
 			out = append(out, string(f.Status)+" "+f.Target+": "+f.Message)
 		}
 	}
@@ -312,30 +304,25 @@ func find(findings []checks.Finding, id string) []string {
 const plenty = 30 * time.Second
 
 // look observes the servers within a time, and judges.
-func (l *lab) look(t *testing.T, timeout time.Duration) (servers, []checks.Finding) {
+func (l *lab) look(t *testing.T, timeout time.Duration) (snapshot, []checks.Finding) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	data, err := Module{}.Observe(ctx, l.host, l.target(t, kindServers))
+	seen, err := observe(ctx, l.host, l.target(t))
 	require.NoError(t, err)
-	o := observation(t, l.target(t, kindServers), data)
 	for _, word := range []string{secret, "credentials"} {
-		require.NotContains(t, string(o.Data), word)
+		require.NotContains(t, string(raw(t, seen)), word)
 	}
-	return data.(servers), Module{}.Judge(l.scope, []checks.Observation{o})
+	return seen, judged(t, l.scope, servers, l.target(t), seen, nil)
 }
 
-func (l *lab) target(t *testing.T, kind string) checks.Target {
+// target is all servers.
+func (l *lab) target(t *testing.T) checks.Target[ask] {
 	t.Helper()
-	targets, err := Module{}.Targets(l.scope, l.host)
+	targets, err := targets(l.scope, l.host)
 	require.NoError(t, err)
-	for _, target := range targets {
-		if target.Kind == kind {
-			return target
-		}
-	}
-	require.Fail(t, "no target of kind "+kind)
-	return checks.Target{}
+	require.Len(t, targets, 1)
+	return targets[0]
 }
 
 // statuses gives "check target" of what is not a pass.
@@ -343,7 +330,7 @@ func statuses(findings []checks.Finding) map[string]checks.Status {
 	out := map[string]checks.Status{}
 	for _, f := range findings {
 		if f.Status != checks.Pass && f.Status != checks.Skip {
-			out[strings.TrimPrefix(f.Check, "directory.")+" "+f.Target] = f.Status
+			out[strings.TrimPrefix(f.Check.ID, "directory.")+" "+f.Target] = f.Status
 		}
 	}
 	return out

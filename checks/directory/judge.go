@@ -1,534 +1,288 @@
 package directory
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 )
 
-// Judge decides.
-func (Module) Judge(scope checks.Scope, seen []checks.Observation) []checks.Finding {
+// judge decides.
+func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
-	for o, v := range checks.Of[servers](seen, kindServers) {
-		v.Members = slices.DeleteFunc(v.Members, func(m *member) bool { return m == nil })
-		if len(v.Members) == 0 {
-			out = append(out, o.Unseen(cluster, reachableID, serveridID, agreementsID, csnID, entriesID, monitorID, toleranceID)...)
-			continue
-		}
-		out = append(out, judgeServers(o, v)...)
-		if !scope.Canary {
-			out = append(out, o.Skip(canaryID, cluster, "not tried: --canary writes a small entry on each master, and deletes it again"))
-		}
+	var clusters []checks.Cluster
+	for s := range servers.In(seen) {
+		f, c := viewOf(scope, s).judge()
+		out, clusters = append(out, f...), append(clusters, c...)
 	}
-	for o, r := range checks.Of[tools](seen, kindTools) {
-		out = append(out, judgeTools(scope, o, r)...)
+	for s := range programs.In(seen) {
+		out = append(out, judgeTools(scope, s)...)
 	}
-	for o, c := range checks.Of[canaries](seen, kindCanary) {
-		out = append(out, judgeCanary(o, c)...)
+	for s := range canaries.In(seen) {
+		out = append(out, judgeCanary(s)...)
 	}
-	return out
+	return out, clusters
 }
 
-// judgeServers judges what one vantage saw of all servers.
-func judgeServers(o checks.Observation, v servers) []checks.Finding {
+var unread = failed("nothing was read")
+
+// A view is what one vantage saw of all servers.
+type view struct {
+	checks.Sight[ask, snapshot]
+	snapshot
+}
+
+// viewOf makes a view of a sight. Where that shows nothing, none of the servers
+// was seen.
+func viewOf(scope checks.Scope, s checks.Sight[ask, snapshot]) view {
+	seen, _ := s.Got()
+	seen.Members = slices.DeleteFunc(seen.Members, func(m *member) bool { return m == nil })
+	for _, m := range seen.Members {
+		m.First, m.Last = cmp.Or(m.First, m.Last), cmp.Or(m.Last, m.First, &reading{NoCSN: unread})
+	}
+	if len(seen.Members) == 0 {
+		why := cmp.Or(s.Unseen(), checks.Unseen{Code: checks.Defective, Words: "the observation names no server"})
+		for _, at := range serversOf(scope.Topology) {
+			seen.Members = append(seen.Members, &member{server: at, LDAP: port{Unseen: why}, Last: &reading{NoCSN: unread}})
+		}
+	}
+	return view{s, seen}
+}
+
+func (v view) judge() ([]checks.Finding, []checks.Cluster) {
+	if len(v.Members) == 0 {
+		return nil, nil
+	}
 	var out []checks.Finding
 	for _, m := range v.Members {
-		out = append(out, judgeReachable(o, v, m))
+		out = append(out, v.judgeReachable(m))
 	}
-	out = append(out, judgeTolerance(o, v))
+	f, clusters := v.judgeTolerance()
+	out = append(out, f)
 	if len(v.Members) == 1 {
-		for _, id := range []string{serveridID, agreementsID, csnID, entriesID, monitorID} {
-			out = append(out, o.Skip(id, v.Members[0].Node, "the platform has one directory server: there is nothing to replicate"))
+		for _, c := range []*checks.Check{serverID, agreements, csn, entries, monitor} {
+			out = append(out, c.Skip(v, v.Members[0].Name, "the platform has one directory server: there is nothing to replicate"))
 		}
-		return out
+		return out, clusters
 	}
 	goal := v.goal()
 	for _, m := range v.Members {
-		out = append(out, judgeServerID(o, v, m), judgeAgreements(o, v, m), judgeCSN(o, v, m, goal), judgeMonitor(o, v, m))
+		out = append(out, v.judgeServerID(m), v.judgeAgreements(m), v.judgeCSN(m, goal), v.judgeMonitor(m))
 	}
-	return append(out, judgeEntries(o, v))
+	return append(out, v.judgeEntries()), clusters
 }
 
-// judgeReachable judges the doors of one server.
-func judgeReachable(o checks.Observation, v servers, m *member) checks.Finding {
-	fail := func(format string, args ...any) checks.Finding {
-		return o.Fail(reachableID, m.Node, format, args...)
-	}
-	switch m.State {
-	case "":
-	case closed:
-		return m.needsNetwork(fail("%s refuses connections on 389", m.Node).Saw("refused").Wanted("LDAP on 389/tcp"))
-	case silent, unreachable:
-		return m.needsNetwork(fail("%s cannot be reached on 389", m.Node).Saw(m.State).Wanted("LDAP on 389/tcp"))
-	default:
-		return m.needsNetwork(o.Unknown(reachableID, m.Node, "%s could not be connected: %s", m.Node, m.State))
-	}
+// works says whether the server answered a question, whatever the answer.
+func (m *member) works() cluster.Answer {
 	switch {
-	case m.Defect != [2]string{}:
-		return o.Unknown(reachableID, m.Node, "%s", firstOf(m.Defect[:]...))
-	case m.Error == noAnswer:
-		return fail("%s accepts connections on 389, and does not answer", m.Node).Saw("no answer in time").Wanted("an answer to LDAP").
-			Fix("systemctl restart carbonio-openldap     # on " + m.Node + ": it hangs, for want of disk or of threads")
-	case m.Error != "":
-		return fail("%s does not speak LDAP as it should on 389", m.Node).Saw(m.Error)
-	case m.NoTLS != "":
-		return fail("%s refuses StartTLS on 389", m.Node).Saw(m.NoTLS).Wanted("StartTLS: replication demands it")
+	case m.LDAP.Unseen != checks.Unseen{} || m.LDAP.Contact.State == "" || m.LDAP.Contact.State == checks.Open && m.First == nil:
+		return cluster.Unseen
+	case m.LDAP.Contact.State == checks.Open:
+		return cluster.Yes
 	}
-	return judgeCertificate(o, v, m)
+	return cluster.No
 }
 
-// answers says that the server answered a question, whatever the answer.
-func (m *member) answers() bool {
-	return m.State == "" && m.Error == "" && m.Defect[0] == "" && m.Last != nil
-}
-
-// needsNetwork names what would explain that a server is silent.
-func (m *member) needsNetwork(f checks.Finding) checks.Finding {
-	return f.Needing("network.ping", m.Node).Needing("network.port", m.Node+":389/tcp")
+// judgeReachable judges the ports of one server.
+func (v view) judgeReachable(m *member) checks.Finding {
+	c := m.LDAP.Contact
+	switch {
+	case m.LDAP.Unseen.Code == checks.NoAddress:
+		return reachable.WithoutAddress(v, m.Name, m.Name)
+	case m.works() == cluster.Unseen:
+		return reachable.Unknown(v, m.Name, "%s could not be asked: %s", m.Name, m.LDAP.Unseen)
+	case c.State == checks.Broken:
+		return reachable.Fail(v, m.Name, "%s does not speak LDAP as it should on 389", m.Name).Saw(c.Words)
+	case c.State != checks.Open:
+		f := reachable.Fail(v, m.Name, "%s %s", m.Name, c).Saw(cmp.Or(m.NoTLS, string(c.State))).Wanted("LDAP on 389/tcp").
+			Needing(checks.PingOf(m.Name), checks.PortOf(m.Name, ldapPort, "tcp"))
+		if c.State == checks.Mute {
+			f = f.Fix("systemctl restart carbonio-openldap     # on " + m.Name + ": it hangs, for want of disk or of threads")
+		}
+		return f
+	case m.NoTLS != "":
+		return reachable.Fail(v, m.Name, "%s refuses StartTLS on 389", m.Name).Saw(m.NoTLS).Wanted("StartTLS: replication demands it")
+	}
+	return v.judgeCertificate(m)
 }
 
 // judgeCertificate judges a server that answers by what it shows.
-func judgeCertificate(o checks.Observation, v servers, m *member) checks.Finding {
-	day := func(c *certificate) string { return c.Until.Format(time.DateOnly) }
-	for _, c := range []*certificate{m.StartTLS, m.LDAPS} {
-		if c == nil || c.Why == "" || c.Why == authority && v.Authorities == 0 {
+func (v view) judgeCertificate(m *member) checks.Finding {
+	for _, c := range []*checks.Certificate{m.LDAP.Certificate, m.LDAPS.Certificate} {
+		if c == nil {
 			continue
 		}
-		f := o.Warn(reachableID, m.Node, "the certificate of %s may be refused by the other servers", m.Node).Saw(c.Fault)
-		if c.Why == expired || c.Why == early {
-			f = o.Fail(reachableID, m.Node, "the certificate of %s does not hold: replication over TLS stops with the next connection", m.Node).
-				Saw(c.Fault + ": valid until " + day(c)).
-				Fix("su - zextras -c 'zmcertmgr createcrt self -new -days 1825 && zmcertmgr deploycrt self'     # on " + m.Node + "; or deploy the renewed commercial one")
+		fault := m.fault(c, v.At)
+		if fault == "" || v.Authorities == 0 && (fault == checks.UntrustedCA || fault == checks.NoCertificate) {
+			continue
 		}
-		return f.With("subject", c.Subject).With("issuer", c.Issuer)
+		f := reachable.Warn(v, m.Name, "the certificate of %s may be refused by the other servers", m.Name)
+		if fault == checks.Expired || fault == checks.NotYetValid {
+			f = reachable.Fail(v, m.Name, "the certificate of %s does not hold: replication over TLS stops with the next connection", m.Name).
+				Fix("su - zextras -c 'zmcertmgr createcrt self -new -days 1825 && zmcertmgr deploycrt self'     # on " + m.Name + "; or deploy the renewed commercial one")
+		}
+		return f.Saw(words(c, fault)).With("subject", c.Subject).With("issuer", c.Issuer)
 	}
-	if strings.HasPrefix(m.NoLDAPS, "TLS handshake") {
-		return o.Warn(reachableID, m.Node, "%s listens on 636, and does not speak TLS there", m.Node).Saw(m.NoLDAPS)
+	f := reachable.Pass(v, m.Name, "%s answers on 389 with StartTLS", m.Name)
+	if m.LDAP.Certificate != nil {
+		f = f.With("certificate", "valid until "+m.LDAP.Certificate.Until.Format(time.DateOnly))
 	}
-	f := o.Pass(reachableID, m.Node, "%s answers on 389 with StartTLS", m.Node).With("636", "TLS")
-	if m.LDAPS == nil {
-		f = f.With("636", m.NoLDAPS+"; Carbonio does not use it") // CCU ldap.sh
+	const unused = "; Carbonio does not use it" // unless ldap_url says so
+	switch tls := m.LDAPS; {
+	case tls.Unseen != checks.Unseen{}:
+		return f.With("636", tls.Unseen.String()+unused)
+	case tls.Contact.State == checks.HungUp || tls.Contact.State == checks.Broken:
+		return reachable.Warn(v, m.Name, "%s listens on 636, and does not speak TLS there", m.Name).Saw(tls.Contact.String())
+	case tls.Certificate == nil:
+		return f.With("636", tls.Contact.String()+unused)
 	}
-	if m.StartTLS != nil {
-		f = f.With("certificate", "valid until "+day(m.StartTLS))
-	}
-	return f
+	return f.With("636", "TLS")
+}
+
+// words words a fault of a certificate.
+func words(c *checks.Certificate, fault checks.Fault) string {
+	return map[checks.Fault]string{
+		checks.Expired:       "expired on " + c.Until.Format(time.DateOnly),
+		checks.NotYetValid:   "valid from " + c.From.Format(time.DateOnly),
+		checks.UntrustedCA:   c.Untrusted,
+		checks.OtherName:     "it is for " + cmp.Or(strings.Join(c.Names, ", "), c.Common),
+		checks.NoCertificate: "the server shows no certificate",
+	}[fault]
 }
 
 // unseen is the finding on a server that did not show what a check needs. The
 // runner folds it where the server is not reachable.
-func unseen(o checks.Observation, m *member, id, why string) checks.Finding {
-	if !m.answers() {
-		why = "it does not answer"
-	}
-	if why == "" {
-		why = "nothing was read"
-	}
-	return o.Unknown(id, m.Node, "could not be seen of %s: %s", m.Node, why)
+func (v view) unseen(c *checks.Check, m *member, reasons ...checks.Unseen) checks.Finding {
+	return c.Unknown(v, m.Name, "could not be seen of %s: %s", m.Name, m.hidden(reasons...))
 }
 
-func judgeServerID(o checks.Observation, v servers, m *member) checks.Finding {
+// hidden is why a server did not show something.
+func (m *member) hidden(reasons ...checks.Unseen) checks.Unseen {
+	switch m.works() {
+	case cluster.Unseen:
+		return m.LDAP.Unseen
+	case cluster.No:
+		return failed("it does not answer")
+	}
+	return cmp.Or(cmp.Or(reasons...), unread)
+}
+
+// judgeServerID judges whether a master has an ID that no other one has.
+func (v view) judgeServerID(m *member) checks.Finding {
 	switch {
 	case m.Replica:
-		return o.Skip(serveridID, m.Node, "%s is a replica: it makes no changes of its own", m.Node)
-	case v.masters() == 1:
-		return o.Skip(serveridID, m.Node, "there is one master: it needs no server ID")
+		return serverID.Skip(v, m.Name, "%s is a replica: it makes no changes of its own", m.Name)
+	case len(v.masters()) == 1:
+		return serverID.Skip(v, m.Name, "there is one master: it needs no server ID")
 	case m.Config == nil:
-		return unseen(o, m, serveridID, m.NoConfig)
+		return v.unseen(serverID, m, m.NoConfig)
 	}
 	ids := m.ids()
 	if len(ids) != 1 || ids[0] == unowned {
-		return o.Fail(serveridID, m.Node, "%s has no server ID of its own", m.Node).
+		return serverID.Fail(v, m.Name, "%s has no server ID of its own", m.Name).
 			Saw(strings.Join(m.Config.ServerIDs, ", ")).Wanted("one olcServerID, from 1 on, that no other master has")
 	}
-	for _, other := range v.Members {
-		if other != m && !other.Replica && slices.Contains(other.ids(), ids[0]) {
-			return o.Fail(serveridID, m.Node, "%s and %s have the same server ID: they lose each other's changes", m.Node, other.Node).
-				Saw(number(ids[0])).Wanted("a server ID for each")
+	others := cluster.Those(v.masters(), func(other *member) bool { return other != m })
+	same := cluster.Ask(others, func(other *member) cluster.Answer {
+		if other.Config == nil {
+			return cluster.Unseen
 		}
-	}
-	return o.Pass(serveridID, m.Node, "%s has server ID %s, and no other has", m.Node, number(ids[0]))
-}
-
-func judgeAgreements(o checks.Observation, v servers, m *member) checks.Finding {
-	if !m.Replica && v.masters() == 1 {
-		return o.Skip(agreementsID, m.Node, "there is one master: it replicates from nobody")
-	}
-	if m.Config == nil {
-		return unseen(o, m, agreementsID, m.NoConfig)
-	}
-	var seen []string
-	for _, a := range m.Config.Agreements {
-		seen = append(seen, fmt.Sprintf("rid %s from %s", a.RID, a.Provider))
-	}
-	return v.agrees(o, m).Saw(strings.Join(seen, "\n"))
-}
-
-// agrees judges the agreements of a server whose configuration was seen.
-func (v servers) agrees(o checks.Observation, m *member) checks.Finding {
-	sources, missing := v.sources(m), v.missing(m)
-	twice, free := m.Config.rids()
-	strange := v.strange(m)
-	switch {
-	case m.Replica && len(sources) == 0:
-		return o.Fail(agreementsID, m.Node, "%s replicates from no master", m.Node).Wanted("an agreement with a master").
-			Fix("su - zextras -c /opt/zextras/libexec/zmldapenablereplica     # on " + m.Node)
-	case !m.Replica && len(missing) > 0:
-		return o.Fail(agreementsID, m.Node, "%s does not replicate from %s", m.Node, names(missing)).Wanted("an agreement with each other master").
-			Fix(fmt.Sprintf("su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r %d -m ldap://%s:389/'     # on %s", free, missing[0].Node, m.Node))
-	case twice != "":
-		return o.Fail(agreementsID, m.Node, "%s has two agreements with rid %s", m.Node, twice).Wanted("a rid for each")
-	case !m.Replica && !m.Config.Multi:
-		return o.Fail(agreementsID, m.Node, "%s takes no changes: it replicates, and olcMirrorMode is not set", m.Node).Wanted("olcMirrorMode: TRUE")
-	case len(strange) > 0:
-		return o.Warn(agreementsID, m.Node, "%s replicates from what is no other master of this platform: %s", m.Node, strings.Join(strange, ", "))
-	}
-	return o.Pass(agreementsID, m.Node, "%s replicates from %s", m.Node, names(sources))
-}
-
-// missing are the other masters that a server has no agreement with.
-func (v servers) missing(m *member) []*member {
-	var out []*member
-	for _, other := range v.Members {
-		if other != m && !other.Replica && !slices.Contains(v.sources(m), other) {
-			out = append(out, other)
-		}
-	}
-	return out
-}
-
-// strange are the providers of a server that are no other master.
-func (v servers) strange(m *member) []string {
-	var out []string
-	for _, a := range m.Config.Agreements {
-		if p := v.named(a.Provider); p == nil || p.Replica || p == m {
-			out = append(out, a.Provider)
-		}
-	}
-	return out
-}
-
-// rids gives one that stands twice, if any does, and the first that is free,
-// from 100 on as CCU ldapenable-mmr.pl counts.
-func (c config) rids() (twice string, free int) {
-	taken := map[string]bool{}
-	for _, a := range c.Agreements {
-		if taken[a.RID] {
-			twice = a.RID
-		}
-		taken[a.RID] = true
-	}
-	for free = 100; taken[strconv.Itoa(free)]; free++ {
-	}
-	return twice, free
-}
-
-// sources are the masters that a server has agreements with, itself left out.
-func (v servers) sources(m *member) []*member {
-	var out []*member
-	for _, a := range m.Config.Agreements {
-		if p := v.named(a.Provider); p != nil && p != m && !p.Replica && !slices.Contains(out, p) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func names(members []*member) string {
-	var out []string
-	for _, m := range members {
-		out = append(out, m.Node)
-	}
-	return strings.Join(out, ", ")
-}
-
-// judgeCSN judges whether a server has what any other had when it was asked first.
-func judgeCSN(o checks.Observation, v servers, m *member, goal vector) checks.Finding {
-	if !m.answers() || !m.readable() {
-		why := ""
-		if m.Last != nil {
-			why = m.Last.NoCSN
-		}
-		return unseen(o, m, csnID, why)
-	}
-	if len(goal) == 0 || len(m.Last.CSNs) == 0 {
-		return judgeNoCSN(o, m)
-	}
-	have := vectorOf(m.Last.CSNs, v.masters())
-	all, lost := v.gaps(m, goal), []gap{}
-	for _, g := range all {
-		if !g.own() {
-			lost = append(lost, g)
-		}
-	}
-	switch {
-	case len(lost) > 0:
-		return v.lagging(o, m, lost, have)
-	case len(all) > 0:
-		g := all[0]
-		return o.Warn(csnID, m.Node, "nothing of server ID %s is on %s: %s made it when it was set up, or was never replicated", number(g.sid), m.Node, g.from[0].Node).
-			Saw(have.String()).Wanted(goal.String()).
-			Fix("carbonio-check directory --canary     # writes on each master, and sees whether it arrives")
-	}
-	f := o.Pass(csnID, m.Node, "%s has every change that another server has", m.Node).Saw(have.String())
-	if n := v.silent(); n > 0 {
-		f = f.With("silent", fmt.Sprintf("%d of %d servers", n, len(v.Members)))
-	}
-	return f
-}
-
-// judgeNoCSN judges a server that shows no change under an ID of its masters.
-func judgeNoCSN(o checks.Observation, m *member) checks.Finding {
-	switch {
-	case len(m.Last.CSNs) > 0:
-		return o.Pass(csnID, m.Node, "nothing was written since the masters have server IDs").Saw(strings.Join(m.Last.CSNs, "\n"))
-	case m.User == root:
-		return o.Fail(csnID, m.Node, "%s does not replicate: it counts no changes", m.Node).Saw("no contextCSN").Wanted("a contextCSN for each master")
-	}
-	return o.Unknown(csnID, m.Node, "%s shows no contextCSN: it does not replicate, or does not let us read it", m.Node)
-}
-
-// lagging words what a server lacks, and whether others lack something of it.
-func (v servers) lagging(o checks.Observation, m *member, lost []gap, have vector) checks.Finding {
-	message := m.Node + " lacks changes that others have"
-	if other := v.partedFrom(m, lost); other != nil {
-		message = fmt.Sprintf("%s and %s have parted: each lacks changes of the other", m.Node, other.Node)
-	}
-	if waited := m.Last.At.Sub(m.First.At); waited > 0 {
-		message += fmt.Sprintf(", also after %s", waited.Round(100*time.Millisecond))
-	}
-	var lag []string
-	f := o.Fail(csnID, m.Node, "%s", message).Saw(have.String()).Wanted(v.goal().String())
-	for _, other := range v.Members {
-		if words := v.lag(m, other); words != "" {
-			lag = append(lag, "to "+other.Node+": "+words)
-			f = f.Needing(reachableID, other.Node)
-		}
-	}
-	if v.cutOff(m, lost) {
-		f = f.Needing(monitorID, m.Node)
-	}
-	return f.With("lag", strings.Join(lag, "\n")).Needing(serveridID, m.Node).Needing(agreementsID, m.Node)
-}
-
-// cutOff says that a server's link is down to one that has what it lacks.
-func (v servers) cutOff(m *member, lost []gap) bool {
-	return slices.ContainsFunc(m.Last.Links, func(l link) bool {
-		return !l.Connected && slices.ContainsFunc(lost, func(g gap) bool { return slices.Contains(g.from, v.named(l.Provider)) })
+		return cluster.Is(slices.Contains(other.ids(), ids[0]))
 	})
+	switch same.None() {
+	case cluster.No:
+		return serverID.Fail(v, m.Name, "%s and %s have the same server ID: they lose each other's changes", m.Name, same.Yes[0].Name).
+			Saw(number(ids[0])).Wanted("a server ID for each")
+	case cluster.Unseen:
+		return cluster.Because(serverID.Unknown(v, m.Name, "%s has server ID %s; whether another has it could not be seen of %s", m.Name, number(ids[0]), names(same.Unseen)), reachable, same.Unseen)
+	}
+	return serverID.Pass(v, m.Name, "%s has server ID %s, and no other has", m.Name, number(ids[0]))
 }
 
-// lag words how far a server is behind (-) or ahead (+) of another one, by
-// server ID, in the clocks of those who wrote. It is empty where they agree.
-func (v servers) lag(m, other *member) string {
-	if m == other || !other.readable() {
-		return ""
-	}
-	mine, theirs := vectorOf(m.Last.CSNs, v.masters()), vectorOf(other.Last.CSNs, v.masters())
-	both := maps.Clone(theirs)
-	maps.Copy(both, mine)
-	var words []string
-	for _, sid := range slices.Sorted(maps.Keys(both)) {
-		a, b := mine[sid], theirs[sid]
-		switch by := when(a).Sub(when(b)).Round(time.Millisecond); {
-		case a == b:
-		case a == "":
-			words = append(words, "has nothing of server ID "+number(sid))
-		case b == "":
-			words = append(words, "has alone what is of server ID "+number(sid))
-		default:
-			words = append(words, fmt.Sprintf("%+.3fs of server ID %s", by.Seconds(), number(sid)))
-		}
-	}
-	return strings.Join(words, ", ")
-}
-
-// partedFrom is a server that has what m lacks, and lacks what m has.
-func (v servers) partedFrom(m *member, lost []gap) *member {
-	mine := vectorOf(m.Last.CSNs, v.masters())
-	for _, g := range lost {
-		for _, other := range g.from {
-			theirs := vectorOf(other.Last.CSNs, v.masters())
-			for sid, csn := range mine {
-				if theirs[sid] < csn {
-					return other
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// silent counts the servers whose changes were not seen.
-func (v servers) silent() int {
-	n := 0
-	for _, m := range v.Members {
-		if !m.readable() {
-			n++
-		}
-	}
-	return n
-}
-
-// judgeMonitor judges a server's end of each of its links.
-func judgeMonitor(o checks.Observation, v servers, m *member) checks.Finding {
-	switch {
-	case !m.Replica && v.masters() == 1:
-		return o.Skip(monitorID, m.Node, "there is one master: it replicates from nobody")
-	case !m.answers():
-		return unseen(o, m, monitorID, "")
-	case m.Last.NoMonitor != "" || m.User == "":
-		return unseen(o, m, monitorID, firstOf(m.NoLogin, m.Last.NoMonitor))
-	case len(m.Last.Links) == 0 && m.Config != nil && len(m.Config.Agreements) == 0:
-		return o.Fail(monitorID, m.Node, "%s has no replication link", m.Node).Needing(agreementsID, m.Node)
-	case len(m.Last.Links) == 0:
-		return unseen(o, m, monitorID, "cn=monitor names no link")
-	}
-	return v.linked(o, m)
-}
-
-// linked judges the links of a server, as cn=monitor shows them.
-func (v servers) linked(o checks.Observation, m *member) checks.Finding {
-	var down, busy, seen []string
-	for _, l := range m.Last.Links {
-		switch {
-		case !l.Connected:
-			down = append(down, l.Provider)
-		case !l.up():
-			busy = append(busy, l.Provider)
-		}
-		seen = append(seen, l.String())
-	}
-	f := o.Pass(monitorID, m.Node, "%s is connected to every server it replicates from", m.Node)
-	switch {
-	case len(down) > 0:
-		f = o.Fail(monitorID, m.Node, "%s is not connected to %s", m.Node, strings.Join(down, ", ")).Wanted("connected, Persist")
-		for _, provider := range down {
-			if p := v.named(provider); p != nil {
-				f = f.Needing(reachableID, p.Node)
-			}
-		}
-	case len(busy) > 0:
-		f = o.Warn(monitorID, m.Node, "%s is still fetching what %s has", m.Node, strings.Join(busy, ", ")).Wanted("connected, Persist")
-	}
-	return f.Saw(strings.Join(seen, "\n"))
-}
-
-// String gives "ldap://srv2:389/ connected, Persist, last contact 2026-11-22 00:48:58".
-func (l link) String() string {
-	state := "not connected, next try " + moment(l.NextConnect)
-	if l.Connected {
-		state = "connected"
-	}
-	return fmt.Sprintf("%s %s, %s, last contact %s", l.Provider, state, l.Phase, moment(l.LastContact))
-}
-
-// moment words a time of LDAP. Year 1 is slapd's never.
-func moment(stamp string) string {
-	t, err := time.Parse("20060102150405Z", stamp)
-	if err != nil || t.Year() <= 1 {
-		return "never"
-	}
-	return t.Format(time.DateTime)
-}
-
-func firstOf(words ...string) string {
-	for _, w := range words {
-		if w != "" {
-			return w
-		}
-	}
-	return ""
-}
+func names(members []*member) string { return strings.Join(cluster.Nodes(members), ", ") }
 
 // judgeEntries compares how much the servers hold that agree on what was last.
-func judgeEntries(o checks.Observation, v servers) checks.Finding {
+func (v view) judgeEntries() checks.Finding {
+	count := cluster.Ask(v.Members, func(m *member) cluster.Answer {
+		if m.works() == cluster.Yes && m.readable() && m.Last.Entries != nil {
+			return cluster.Yes
+		}
+		return cluster.Unseen
+	})
 	var counts []int64
 	var seen []string
-	var last vector
-	why := "fewer than two servers say"
-	for _, m := range v.Members {
-		if !m.answers() {
-			continue
+	for _, m := range count.Yes {
+		if !maps.Equal(v.vector(m.Last), v.vector(count.Yes[0].Last)) {
+			return entries.Skip(v, all, "the servers differ in their last changes, so they may differ in what they hold")
 		}
-		why = firstOf(m.NoLogin, m.Last.NoMonitor, why)
-		if m.Last.Entries == nil || !m.readable() {
-			continue
-		}
-		have := vectorOf(m.Last.CSNs, v.masters())
-		if last != nil && !maps.Equal(last, have) {
-			return o.Skip(entriesID, cluster, "the servers differ in their last changes, so they may differ in what they hold")
-		}
-		last = have
 		counts = append(counts, *m.Last.Entries)
-		seen = append(seen, fmt.Sprintf("%d on %s", *m.Last.Entries, m.Node))
+		seen = append(seen, fmt.Sprintf("%d on %s", *m.Last.Entries, m.Name))
 	}
-	f := o.Pass(entriesID, cluster, "%d of %d servers were counted, and hold the same number of entries", len(counts), len(v.Members))
+	f := entries.Pass(v, all, "%d of %d servers were counted, and hold the same number of entries", len(counts), len(v.Members))
 	switch {
-	case len(counts) < 2:
-		f = o.Unknown(entriesID, cluster, "how many entries each server holds could not be seen: %s", why)
-	case slices.Max(counts)-slices.Min(counts) > glue:
-		f = o.Fail(entriesID, cluster, "the servers agree on their last changes, and do not hold the same").Wanted("the same number of entries")
+	case len(counts) > 0 && slices.Max(counts)-slices.Min(counts) > glue:
+		f = entries.Fail(v, all, "the servers agree on their last changes, and do not hold the same").Wanted("the same number of entries")
+	case len(count.Unseen) > 0:
+		m := count.Unseen[0]
+		f = entries.Unknown(v, all, "the entries of %s could not be counted: %s", m.Name, m.hidden(m.NoLogin, m.Last.NoMonitor, m.Last.NoCSN))
 	}
 	if len(seen) > 0 {
 		f = f.Saw(strings.Join(seen, "\n"))
 	}
 	for _, m := range v.Members {
-		f = f.Needing(reachableID, m.Node).Needing(serveridID, m.Node)
+		f = f.Needing(reachable.On(m.Name), serverID.On(m.Name))
 	}
 	return f
 }
 
 // judgeTolerance counts who is left. One server is enough to read, one master
 // to write.
-func judgeTolerance(o checks.Observation, v servers) checks.Finding {
-	reads, writes := checks.Tolerance{Service: "directory", Needs: 1}, checks.Tolerance{Service: "directory writes", Needs: 1}
-	count := func(t *checks.Tolerance, m *member) {
-		t.Members = append(t.Members, m.Node)
-		if m.answers() {
-			t.Alive = append(t.Alive, m.Node)
-		}
+func (v view) judgeTolerance() (checks.Finding, []checks.Cluster) {
+	readers, writers := cluster.Ask(v.Members, (*member).works), cluster.Ask(v.masters(), (*member).works)
+	clusters := []checks.Cluster{v.cluster("directory", v.Members, readers)}
+	if len(v.masters()) < len(v.Members) {
+		clusters = append(clusters, v.cluster("directory writes", v.masters(), writers))
 	}
-	for _, m := range v.Members {
-		count(&reads, m)
-		if !m.Replica {
-			count(&writes, m)
-		}
+	if len(v.Members) == 1 {
+		return tolerance.Skip(v, all, "the platform has one directory server: it can lose none"), clusters
 	}
-	f := tolerates(o, reads, writes)
-	for _, m := range v.Members {
-		f = f.Needing(reachableID, m.Node)
+	saw := fmt.Sprintf("%d of %d servers answer, %d of %d masters", len(readers.Yes), len(v.Members), len(writers.Yes), len(v.masters()))
+	if n := len(readers.Unseen); n > 0 {
+		saw += fmt.Sprintf("; %d could not be asked", n)
 	}
-	f.Tolerance = []checks.Tolerance{reads}
-	if len(writes.Members) < len(reads.Members) {
-		f.Tolerance = append(f.Tolerance, writes)
-	}
-	return f
+	return cluster.Because(v.spares(readers, writers).Saw(saw), reachable, v.Members), clusters
 }
 
-func tolerates(o checks.Observation, reads, writes checks.Tolerance) checks.Finding {
-	all, alive, masters := len(reads.Members), len(reads.Alive), len(writes.Alive)
-	var f checks.Finding
-	switch {
-	case all == 1:
-		return o.Skip(toleranceID, cluster, "the platform has one directory server: it can lose none")
-	case alive == 0:
-		f = o.Fail(toleranceID, cluster, "no directory server answers")
-	case masters == 0:
-		f = o.Fail(toleranceID, cluster, "no master answers: the directory takes no changes")
-	case alive == 1:
-		f = o.Fail(toleranceID, cluster, "one directory server is left: losing it as well stops everything")
-	case masters == 1 && len(writes.Members) > 1:
-		f = o.Fail(toleranceID, cluster, "one master is left: losing it as well stops all changes; what is there can still be read")
-	case masters == 1:
-		f = o.Pass(toleranceID, cluster, "%d of %d servers may be lost; without the only master nothing can be changed", alive-1, all)
-	default:
-		f = o.Pass(toleranceID, cluster, "%d of %d servers may be lost; changes need one of %d masters", alive-1, all, masters)
+func (v view) cluster(service string, members []*member, count cluster.Count[*member]) checks.Cluster {
+	return checks.Cluster{
+		Check: tolerance, Vantage: v.Vantage, Service: service, Needs: 1,
+		Members: cluster.Nodes(members), Able: cluster.Nodes(count.Yes), Unseen: cluster.Nodes(count.Unseen),
 	}
-	return f.Saw(fmt.Sprintf("%d of %d servers answer, %d of %d masters", alive, all, masters, len(writes.Members)))
+}
+
+// spares judges who is left to read from, and to write on.
+func (v view) spares(readers, writers cluster.Count[*member]) checks.Finding {
+	masters := len(v.masters())
+	two, other := readers.AtLeast(2), writers.AtLeast(min(2, masters))
+	switch spare := len(readers.Yes) - 1; {
+	case readers.None() == cluster.Yes:
+		return tolerance.Fail(v, all, "no directory server answers").Stops()
+	case writers.AtLeast(1) == cluster.No:
+		return tolerance.Fail(v, all, "no master answers: the directory takes no changes").Stops()
+	case two == cluster.No:
+		return tolerance.Fail(v, all, "one directory server is left: losing it as well stops everything")
+	case other == cluster.No:
+		return tolerance.Fail(v, all, "one master is left: losing it as well stops all changes; what is there can still be read")
+	case two == cluster.Unseen || other == cluster.Unseen:
+		return tolerance.Unknown(v, all, "not every server could be asked: %s", names(readers.Unseen))
+	case masters == 1:
+		return tolerance.Pass(v, all, "%d of %d servers may be lost; without the only master nothing can be changed", spare, len(v.Members))
+	default:
+		return tolerance.Pass(v, all, "%d of %d servers may be lost; changes need one of %d masters", spare, len(v.Members), len(writers.Yes))
+	}
 }

@@ -3,15 +3,16 @@ package directory
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/go-ldap/ldap/v3"
 
 	"carbonio-check/checks"
 )
@@ -20,35 +21,15 @@ const (
 	// settling is how long servers that differ are read again: an agreement
 	// carries a change over in well under a second, a large one in a few.
 	settling = 3 * time.Second
-	// pause lies between two readings.
-	pause = 200 * time.Millisecond
-	// margin is left of the deadline to hand over what was seen.
-	margin = 200 * time.Millisecond
+	// between lies between two readings.
+	between = 200 * time.Millisecond
 	// maxValues bounds what is kept of an attribute: there is one CSN for each
 	// server ID, and a platform has two or three.
 	maxValues = 64
 )
 
-// Observe looks at one target.
-func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
-	if target.Kind == kindTools {
-		return observeTools(ctx, host)
-	}
-	if len(target.Args) != 1 {
-		return nil, errors.New("the target names no servers")
-	}
-	var p plan
-	if err := json.Unmarshal([]byte(target.Args[0]), &p); err != nil {
-		return nil, err
-	}
-	if target.Kind == kindCanary {
-		return observeCanary(ctx, host, p)
-	}
-	return observeServers(ctx, host, p)
-}
-
-// servers are all of them, read in one round; again where they differed.
-type servers struct {
+// A snapshot is all servers, read in one round; again where they differed.
+type snapshot struct {
 	Members []*member `json:"members"`
 	Rounds  int       `json:"rounds"`
 	// Authorities is how many files of Carbonio's own authorities were trusted;
@@ -58,31 +39,43 @@ type servers struct {
 
 // A member is what one server showed.
 type member struct {
-	seat
-	State    string       `json:"state,omitempty"` // of port 389: empty when it was connected, "closed", "silent", …
-	Error    string       `json:"error,omitempty"` // why no more was seen
-	Defect   [2]string    `json:"defect,omitzero"` // ours: panics, over 389 and over 636
-	StartTLS *certificate `json:"starttls,omitempty"`
-	NoTLS    string       `json:"no_starttls,omitempty"` // why it could not be encrypted
-	LDAPS    *certificate `json:"ldaps,omitempty"`       // of port 636, where something listens
-	NoLDAPS  string       `json:"no_ldaps,omitempty"`    // why nothing was seen there
-	User     string       `json:"user,omitempty"`        // as whom it was read; empty: as anybody
-	NoLogin  string       `json:"no_login,omitempty"`    // why as anybody
-	First    *reading     `json:"first,omitempty"`
-	Last     *reading     `json:"last,omitempty"` // of those it gave; the first too, if there was one
-	Config   *config      `json:"config,omitempty"`
-	NoConfig string       `json:"no_config,omitempty"` // why cn=config was not seen
+	server
+	LDAP     port          `json:"ldap"`
+	LDAPS    port          `json:"ldaps"`
+	NoTLS    string        `json:"no_starttls,omitempty"` // its words, where it could not be encrypted
+	User     string        `json:"user,omitempty"`        // as whom it was read; empty: as anybody
+	NoLogin  checks.Unseen `json:"no_login,omitzero"`     // why as anybody
+	First    *reading      `json:"first,omitempty"`
+	Last     *reading      `json:"last,omitempty"` // of those it gave; the first too, if there was one
+	Config   *config       `json:"config,omitempty"`
+	NoConfig checks.Unseen `json:"no_config,omitzero"`
+
+	session *session // while it is looked at; nil where there is none
+}
+
+// A port is what came of connecting to one of a server's.
+type port struct {
+	Contact     checks.Contact      `json:"contact,omitzero"`
+	Unseen      checks.Unseen       `json:"unseen,omitzero"` // why it could not be tried, which is no fault of the server
+	Certificate *checks.Certificate `json:"certificate,omitempty"`
+}
+
+// ended records how an attempt ended.
+func (p *port) ended(c checks.Contact, err error) {
+	if p.Contact = c; err != nil {
+		p.Unseen = checks.Why(err)
+	}
 }
 
 // A reading is what changes from moment to moment.
 type reading struct {
 	At time.Time `json:"at"`
 	// CSNs are the values of contextCSN on the root DSE, in the server's order.
-	CSNs      []string `json:"csns,omitempty"`
-	NoCSN     string   `json:"no_csn,omitempty"`
-	Links     []link   `json:"links,omitempty"`
-	Entries   *int64   `json:"entries,omitempty"`    // of the database with the empty suffix
-	NoMonitor string   `json:"no_monitor,omitempty"` // why cn=monitor was not seen
+	CSNs      []string      `json:"csns,omitempty"`
+	NoCSN     checks.Unseen `json:"no_csn,omitzero"`
+	Links     []link        `json:"links,omitempty"`
+	Entries   *int64        `json:"entries,omitempty"` // of the database with the empty suffix
+	NoMonitor checks.Unseen `json:"no_monitor,omitzero"`
 }
 
 // A link is a consumer: this server's end of an agreement.
@@ -108,177 +101,199 @@ type agreement struct {
 	TLS      string `json:"tls,omitempty"`
 }
 
-// observeServers reads every server over one connection each, side by side, and
-// as long as they differ again. A server that keeps silent costs half the time.
-func observeServers(ctx context.Context, host checks.Host, p plan) (any, error) {
-	connect, cancel := context.WithTimeout(ctx, remaining(ctx)/2)
+// observe reads every server over one connection each, at the same time, and as
+// long as they differ again.
+func observe(ctx context.Context, host checks.Host, t checks.Target[ask]) (snapshot, error) {
+	share := 0.2 // what a silent server costs
+	if t.Ask.Installed && t.Ask.Login.User == "" {
+		share = 0.5 // zmlocalconfig runs within it
+	}
+	opening, cancel := checks.Share(ctx, share)
 	defer cancel()
-	login := loginOf(connect, host, p)
-	roots, ours := trusted(host)
-	seen := servers{Authorities: ours}
-	for _, s := range p.Seats {
-		seen.Members = append(seen.Members, &member{seat: s})
-	}
-	sessions := make([]*session, len(p.Seats))
-	defer func() { hangUp(sessions) }()
-	together(len(seen.Members), func(i int) {
-		m := seen.Members[i]
-		together(2, func(port int) {
-			defer survive(&m.Defect[port])
-			if port == 1 {
-				m.knock636(connect, host, roots)
-			} else if sessions[i] = m.connect(ctx, connect, host, roots, login); sessions[i] != nil {
-				m.readAll(sessions[i])
-			}
-		})
-	})
-	seen.settle(ctx, sessions)
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return nil, ctx.Err() // then it is we who hung up
-	}
-	return seen, nil
-}
-
-func hangUp(sessions []*session) {
-	for _, s := range sessions {
-		if s != nil {
-			s.close()
-		}
-	}
-}
-
-// settle reads again while the servers differ, until it has been long enough.
-func (v *servers) settle(ctx context.Context, sessions []*session) {
-	until := min(settling, remaining(ctx)-margin)
-	ctx, cancel := context.WithTimeout(ctx, max(until, 0))
-	defer cancel()
-	for v.Rounds = 1; !v.settled(); v.Rounds++ {
-		select {
-		case <-ctx.Done():
+	p := newPeers(ctx, opening, host, t.Ask)
+	defer p.hangUp()
+	together(2*len(p.Members), func(i int) {
+		m := p.Members[i/2]
+		if i%2 == 1 {
+			defer survive(&m.LDAPS.Unseen)
+			p.probeLDAPS(m)
 			return
-		case <-time.After(pause):
 		}
-		together(len(sessions), func(i int) {
-			m, s := v.Members[i], sessions[i]
-			if s == nil || m.Last == nil {
-				return
-			}
-			defer survive(&m.Defect[0])
-			s.within(ctx)
-			m.read(s)
-		})
+		defer survive(&m.LDAP.Unseen)
+		if p.connect(m) {
+			m.read()
+			m.readConfig()
+			m.session.within(ctx) // others may still be silent when the time to connect ends
+		}
+	})
+	p.settle(ctx)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return snapshot{}, ctx.Err() // then it is we who hung up
+	}
+	return p.snapshot, nil
+}
+
+// peers are the servers, and how to connect to them.
+type peers struct {
+	snapshot
+	network checks.Network
+	roots   *x509.CertPool
+	login   func() (credentials, error)
+	life    context.Context // of the sessions
+	opening context.Context // within which they are opened
+}
+
+func newPeers(life, opening context.Context, host checks.Host, a ask) *peers {
+	p := &peers{network: host.Network, login: loginOf(opening, host, a), life: life, opening: opening}
+	p.roots, p.Authorities = host.Roots()
+	for _, s := range a.Servers {
+		p.Members = append(p.Members, &member{server: s})
+	}
+	return p
+}
+
+func (p *peers) hangUp() {
+	for _, m := range p.Members {
+		if m.session != nil {
+			m.session.close()
+		}
 	}
 }
 
 // connect opens the connection that everything is read over, encrypted where
 // the server lets us, and logs in where that is safe.
-func (m *member) connect(ctx, connect context.Context, host checks.Host, roots *x509.CertPool, login func() (login, error)) *session {
-	s, err := open(ctx, connect, host.Network, m.at("389"))
-	if err != nil {
-		m.State = stateOf(connect, err)
-		return nil
+func (p *peers) connect(m *member) bool {
+	s := p.open(m, &m.LDAP, ldapPort)
+	if s == nil {
+		return false
 	}
-	if m.StartTLS, err = s.encrypt(m.Node, roots); err != nil {
-		m.NoTLS = s.word(err)
+	var err error
+	if m.LDAP.Certificate, err = s.encrypt(m.Name, p.roots); err != nil {
+		m.NoTLS = err.Error()
 		if !refused(err) {
-			m.Error = m.NoTLS
+			m.LDAP.ended(s.contact(err))
 			s.close()
-			return nil
+			return false
 		}
 	}
-	m.logIn(s, login)
-	return s
+	m.session = s
+	m.logIn(p.login)
+	return true
 }
 
-// knock636 sees who is behind the port that speaks nothing but TLS.
-func (m *member) knock636(ctx context.Context, host checks.Host, roots *x509.CertPool) {
-	var err error
-	if m.LDAPS, err = knockTLS(ctx, host.Network, m.at("636"), m.Node, roots); err != nil {
-		m.NoLDAPS = stateOf(ctx, err)
+// probeLDAPS sees who is behind the port that speaks nothing but TLS.
+func (p *peers) probeLDAPS(m *member) {
+	if s := p.open(m, &m.LDAPS, ldapsPort); s != nil {
+		defer s.close()
+		var err error
+		_, m.LDAPS.Certificate, err = s.shake(m.Name, p.roots)
+		m.LDAPS.ended(s.contact(err))
 	}
 }
 
 // logIn sends the password to nobody but a server that proved who it is.
-func (m *member) logIn(s *session, login func() (login, error)) {
-	switch l, err := login(); {
+func (m *member) logIn(login func() (credentials, error)) {
+	l, err := login()
+	c := m.LDAP.Certificate
+	switch {
 	case err != nil:
-		m.NoLogin = err.Error()
-	case m.StartTLS == nil:
-		m.NoLogin = "the password was kept back: the connection is not encrypted"
-	case m.StartTLS.Why != "":
-		m.NoLogin = "the password was kept back: the certificate does not hold: " + m.StartTLS.Fault
+		m.NoLogin = failed(err.Error())
+	case c == nil:
+		m.NoLogin = failed("the password was kept back: the connection is not encrypted")
+	case m.fault(c, time.Now()) != "":
+		m.NoLogin = failed("the password was kept back: the certificate does not hold: " + string(m.fault(c, time.Now())))
 	default:
-		if err := s.bind(l.user, l.password); err != nil {
-			m.NoLogin = fmt.Sprintf("%s could not log in: %s", l.user, s.word(err))
+		if err := m.session.conn.Bind(l.user, l.password); err != nil {
+			m.NoLogin = failed(fmt.Sprintf("%s could not log in: %s", l.user, m.session.why(err)))
 			return
 		}
 		m.User = l.user
 	}
 }
 
-// readAll reads everything, at once.
-func (m *member) readAll(s *session) {
-	together(2, func(i int) {
-		defer survive(&m.Defect[0])
-		if i == 0 {
-			m.read(s)
-		} else {
-			m.readConfig(s)
+// fault is what is wrong with a certificate of the server. libldap still takes
+// the common name where there is no other.
+func (s server) fault(c *checks.Certificate, at time.Time) checks.Fault {
+	fault := c.Fault(at)
+	if fault == checks.OtherName && c.Bare(s.Name) {
+		return ""
+	}
+	return fault
+}
+
+// settle reads again while the servers differ, until it has been long enough.
+func (p *peers) settle(ctx context.Context) {
+	ctx, cancel := checks.Share(ctx, 0.95) // to hand over in time what was seen
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, settling)
+	defer cancel()
+	for p.Rounds = 1; !p.settled() && pause(ctx, between); p.Rounds++ {
+		together(len(p.Members), func(i int) {
+			if m := p.Members[i]; m.session != nil {
+				defer survive(&m.LDAP.Unseen)
+				m.session.within(ctx)
+				m.read()
+			}
+		})
+	}
+}
+
+// settled says that there is nothing to read again: all have what the others
+// had, every link to a server that answers is up, and all hold as much.
+func (v snapshot) settled() bool {
+	goal := v.goal()
+	var counts []int64
+	for _, m := range v.Members {
+		if !m.readable() {
+			continue
 		}
-	})
+		if len(v.gaps(m, goal)) > 0 {
+			return false
+		}
+		for _, l := range m.Last.Links {
+			if p := v.named(l.Provider); !l.up() && (p == nil || p.readable()) {
+				return false
+			}
+		}
+		if m.Last.Entries != nil {
+			counts = append(counts, *m.Last.Entries)
+		}
+	}
+	return len(counts) == 0 || slices.Max(counts)-slices.Min(counts) <= glue
 }
 
 // read takes a reading. What a server cannot give is said in its place; one
 // that fell silent since keeps its last reading.
-func (m *member) read(s *session) {
-	r := &reading{At: time.Now().UTC()}
-	var ended string
-	together(2, func(i int) {
-		if i == 0 {
-			defer survive(&r.NoCSN)
-			ended = r.readCSNs(s)
-		} else {
-			defer survive(&r.NoMonitor)
-			r.readMonitor(s)
-		}
-	})
+func (m *member) read() {
+	s, r := m.session, &reading{At: time.Now().UTC()}
+	r.readCSNs(s)
+	if s.lost != nil && m.First == nil {
+		m.LDAP.ended(s.contact(s.lost))
+	}
+	r.readMonitor(s)
 	if m.First == nil {
-		m.First, m.Last, m.Error = r, r, ended
-	} else if r.NoCSN == "" && r.NoMonitor != noAnswer {
+		m.First, m.Last = r, r
+	} else if s.lost == nil && r.NoCSN == (checks.Unseen{}) {
 		m.Last = r
 	}
 }
 
-// readCSNs also says how the connection ended, if it did.
-func (r *reading) readCSNs(s *session) (ended string) {
+func (r *reading) readCSNs(s *session) {
 	// With the empty suffix the values stand on the root DSE; they are
 	// operational, and come only when asked for by name.
-	found, err := s.find("", alone, "(objectClass=*)", "contextCSN")
-	switch {
-	case refused(err):
-		r.NoCSN = err.Error()
-	case err != nil:
-		r.NoCSN = s.word(err)
-		return r.NoCSN
-	case len(found) == 0:
-		r.NoCSN = "the root DSE is not readable"
-	default:
-		r.CSNs = bounded(found[0].GetAttributeValues("contextCSN"))
+	var found []*ldap.Entry
+	found, r.NoCSN = s.find("", ldap.ScopeBaseObject, "(objectClass=*)", "contextCSN")
+	for _, e := range found {
+		r.CSNs = bounded(e.GetAttributeValues("contextCSN"))
 	}
-	return ""
 }
 
 // readMonitor begins below cn=Monitor: Carbonio lets its administrators read
 // the children, and not the entry itself.
 func (r *reading) readMonitor(s *session) {
-	found, err := s.find("cn=Databases,cn=Monitor", below, "(|(objectClass=olmSyncReplInstance)(olmMDBEntries=*))",
+	var found []*ldap.Entry
+	found, r.NoMonitor = s.find("cn=Databases,cn=Monitor", ldap.ScopeWholeSubtree, "(|(objectClass=olmSyncReplInstance)(olmMDBEntries=*))",
 		"olmSRProviderURIList", "olmSRConnection", "olmSRSyncPhase", "olmSRLastContact", "olmSRNextConnect", "olmMDBEntries", "namingContexts")
-	switch {
-	case forbidden(err):
-		r.NoMonitor = "cn=monitor is not readable"
-	case err != nil:
-		r.NoMonitor = s.word(err)
-	}
 	for _, e := range found {
 		if provider := e.GetAttributeValue("olmSRProviderURIList"); provider != "" {
 			r.Links = append(r.Links, link{
@@ -293,45 +308,43 @@ func (r *reading) readMonitor(s *session) {
 	slices.SortFunc(r.Links, func(a, b link) int { return strings.Compare(a.Provider, b.Provider) })
 }
 
-func (m *member) readConfig(s *session) {
+func (m *member) readConfig() {
 	if m.User == "" {
 		m.NoConfig = m.NoLogin
 		return
 	}
-	found, err := s.find("cn=config", below, "(|(objectClass=olcGlobal)(olcSyncrepl=*))",
+	found, why := m.session.find("cn=config", ldap.ScopeWholeSubtree, "(|(objectClass=olcGlobal)(olcSyncrepl=*))",
 		"olcServerID", "olcSyncrepl", "olcMirrorMode", "olcMultiProvider")
-	switch {
-	case forbidden(err):
-		m.NoConfig = fmt.Sprintf("cn=config is not readable for %s: give the login of cn=config", m.User)
-		return
-	case err != nil:
-		m.NoConfig = s.word(err)
+	if m.NoConfig = why; why != (checks.Unseen{}) {
 		return
 	}
-	c := &config{}
+	m.Config = &config{}
 	for _, e := range found {
-		c.ServerIDs = append(c.ServerIDs, bounded(e.GetAttributeValues("olcServerID"))...)
-		if strings.HasPrefix(strings.ToLower(e.DN), "olcdatabase={0}config,") {
-			continue // the replication of cn=config itself
-		}
-		for _, value := range bounded(e.GetAttributeValues("olcSyncrepl")) {
-			c.Agreements = append(c.Agreements, parseAgreement(value))
-		}
-		c.Multi = c.Multi || e.GetAttributeValue("olcMirrorMode") == "TRUE" || e.GetAttributeValue("olcMultiProvider") == "TRUE"
+		m.Config.add(e)
 	}
-	m.Config = c
 }
+
+// add takes from an entry of cn=config what it says of replication.
+func (c *config) add(e *ldap.Entry) {
+	c.ServerIDs = append(c.ServerIDs, bounded(e.GetAttributeValues("olcServerID"))...)
+	if strings.HasPrefix(strings.ToLower(e.DN), "olcdatabase={0}config,") {
+		return // the replication of cn=config itself
+	}
+	for _, value := range bounded(e.GetAttributeValues("olcSyncrepl")) {
+		c.Agreements = append(c.Agreements, parseAgreement(value))
+	}
+	c.Multi = c.Multi || e.GetAttributeValue("olcMirrorMode") == "TRUE" || e.GetAttributeValue("olcMultiProvider") == "TRUE"
+}
+
+// option is one of a value of olcSyncrepl, quoted or not.
+var option = regexp.MustCompile(`([\w-]+)=("[^"]*"|\S*)`)
 
 // parseAgreement takes what we show out of a value of olcSyncrepl, and leaves
 // the rest, which holds the password.
 func parseAgreement(value string) agreement {
-	if _, after, ok := strings.Cut(value, "}"); ok && strings.HasPrefix(value, "{") {
-		value = after
-	}
 	var a agreement
-	for _, word := range words(value) {
-		name, v, _ := strings.Cut(word, "=")
-		switch v = strings.Trim(v, `"`); strings.ToLower(name) {
+	for _, o := range option.FindAllStringSubmatch(value, -1) {
+		switch v := strings.Trim(o[2], `"`); strings.ToLower(o[1]) {
 		case "rid":
 			a.RID = v
 		case "provider":
@@ -341,17 +354,6 @@ func parseAgreement(value string) agreement {
 		}
 	}
 	return a
-}
-
-// words splits at spaces that stand outside of quotes.
-func words(s string) []string {
-	quoted := false
-	return strings.FieldsFunc(s, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
-		}
-		return !quoted && (r == ' ' || r == '\t' || r == '\n')
-	})
 }
 
 func bounded(values []string) []string { return values[:min(len(values), maxValues)] }
@@ -365,51 +367,22 @@ func together(n int, f func(i int)) {
 	all.Wait()
 }
 
-// survive, deferred, makes a panic over what a server sent an error of that
-// server alone.
-func survive(why *string) {
-	if p := recover(); p != nil {
-		*why = fmt.Sprintf("a defect of carbonio-check, please report it: panic: %v", p)
-	}
-}
-
-// remaining is the time until the context's deadline.
-func remaining(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return time.Until(deadline)
-	}
-	return installedTimeout
-}
-
-// The states of a port that was not connected, and of a server that was.
-const (
-	closed      = "closed"
-	silent      = "silent"
-	unreachable = "unreachable"
-	noAnswer    = "no answer in time"
-)
-
-// stateOf words why a port could not be used.
-func stateOf(ctx context.Context, err error) string {
-	_, rejected := errors.AsType[*checks.RejectedError](err)
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED) && !rejected:
-		return closed
-	case rejected, errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return unreachable
-	case late(ctx, err):
-		return silent
-	}
-	return err.Error()
-}
-
-// late says that it was time that ended it. The library keeps only the words of
-// what ended a connection.
-func late(ctx context.Context, err error) bool {
-	if ctx.Err() != nil || remaining(ctx) <= 0 || errors.Is(err, context.DeadlineExceeded) {
+// pause waits, and says whether there is time left.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
 		return true
 	}
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout() ||
-		strings.Contains(err.Error(), "i/o timeout") || strings.Contains(err.Error(), "connection timed out")
 }
+
+// survive, deferred, makes a panic over what a server sent an error of that
+// server alone.
+func survive(why *checks.Unseen) {
+	if p := recover(); p != nil {
+		*why = checks.Unseen{Code: checks.Defective, Words: checks.Defect("panic: %v", p)}
+	}
+}
+
+func failed(words string) checks.Unseen { return checks.Unseen{Code: checks.Failed, Words: words} }

@@ -1,0 +1,241 @@
+package directory
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
+)
+
+// judgeAgreements judges from whom a server replicates.
+func (v view) judgeAgreements(m *member) checks.Finding {
+	if !m.Replica && len(v.masters()) == 1 {
+		return agreements.Skip(v, m.Name, "there is one master: it replicates from nobody")
+	}
+	if m.Config == nil {
+		return v.unseen(agreements, m, m.NoConfig)
+	}
+	var seen []string
+	for _, a := range m.Config.Agreements {
+		seen = append(seen, fmt.Sprintf("rid %s from %s", a.RID, a.Provider))
+	}
+	return v.agrees(m).Saw(strings.Join(seen, "\n"))
+}
+
+// agrees judges the agreements of a server whose configuration was seen.
+func (v view) agrees(m *member) checks.Finding {
+	others := cluster.Those(v.masters(), func(other *member) bool { return other != m })
+	sources := cluster.Those(others, func(other *member) bool { return v.replicates(m, other) })
+	missing := cluster.Those(others, func(other *member) bool { return !v.replicates(m, other) })
+	twice, free := m.Config.rids()
+	strange := v.strange(m)
+	switch {
+	case m.Replica && len(sources) == 0:
+		return agreements.Fail(v, m.Name, "%s replicates from no master", m.Name).Wanted("an agreement with a master").
+			Fix("su - zextras -c /opt/zextras/libexec/zmldapenablereplica     # on " + m.Name)
+	case !m.Replica && len(missing) > 0:
+		return agreements.Fail(v, m.Name, "%s does not replicate from %s", m.Name, names(missing)).Wanted("an agreement with each other master").
+			Fix(fmt.Sprintf("su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r %d -m ldap://%s:389/'     # on %s", free, missing[0].Name, m.Name))
+	case twice != "":
+		return agreements.Fail(v, m.Name, "%s has two agreements with rid %s", m.Name, twice).Wanted("a rid for each")
+	case !m.Replica && !m.Config.Multi:
+		return agreements.Fail(v, m.Name, "%s takes no changes: it replicates, and olcMirrorMode is not set", m.Name).Wanted("olcMirrorMode: TRUE")
+	case len(strange) > 0:
+		return agreements.Warn(v, m.Name, "%s replicates from what is no other master of this platform: %s", m.Name, strings.Join(strange, ", "))
+	}
+	return agreements.Pass(v, m.Name, "%s replicates from %s", m.Name, names(sources))
+}
+
+// replicates says whether a server has an agreement with another one.
+func (v view) replicates(m, other *member) bool {
+	return slices.ContainsFunc(m.Config.Agreements, func(a agreement) bool { return v.named(a.Provider) == other })
+}
+
+// strange are the providers of a server that are no other master.
+func (v view) strange(m *member) []string {
+	var out []string
+	for _, a := range m.Config.Agreements {
+		if p := v.named(a.Provider); p == nil || p.Replica || p == m {
+			out = append(out, a.Provider)
+		}
+	}
+	return out
+}
+
+// rids gives one that stands twice, if any does, and the first that is free,
+// from 100 on as zmldapenable-mmr counts.
+func (c config) rids() (twice string, free int) {
+	taken := map[string]bool{}
+	for _, a := range c.Agreements {
+		if taken[a.RID] {
+			twice = a.RID
+		}
+		taken[a.RID] = true
+	}
+	for free = 100; taken[strconv.Itoa(free)]; free++ {
+	}
+	return twice, free
+}
+
+// judgeCSN judges whether a server has what any other had when it was asked first.
+func (v view) judgeCSN(m *member, goal vector) checks.Finding {
+	if m.works() != cluster.Yes || !m.readable() {
+		return v.unseen(csn, m, m.Last.NoCSN)
+	}
+	have, all := v.vector(m.Last), v.gaps(m, goal)
+	lost := cluster.Those(all, func(g gap) bool { return !g.own() })
+	hidden := cluster.Those(v.Members, func(other *member) bool { return !other.readable() })
+	switch {
+	case len(m.Last.CSNs) == 0 && m.User == root:
+		return csn.Fail(v, m.Name, "%s does not replicate: it counts no changes", m.Name).Saw("no contextCSN").Wanted("a contextCSN for each master")
+	case len(m.Last.CSNs) == 0:
+		return csn.Unknown(v, m.Name, "%s shows no contextCSN: it does not replicate, or does not let us read it", m.Name)
+	case len(lost) > 0:
+		return v.lagging(m, lost, have)
+	case len(all) > 0:
+		g := all[0]
+		return csn.Warn(v, m.Name, "nothing of server ID %s is on %s: %s made it when it was set up, or was never replicated", number(g.sid), m.Name, g.from[0].Name).
+			Saw(have.String()).Wanted(goal.String()).
+			Fix("carbonio-check directory --canary     # writes on each master, and sees whether it arrives")
+	case len(hidden) > 0:
+		return cluster.Because(csn.Unknown(v, m.Name, "%s has every change that was seen; what %s has was not", m.Name, names(hidden)), reachable, hidden).
+			Saw(have.String())
+	case len(goal) == 0:
+		return csn.Pass(v, m.Name, "nothing was written since the masters have server IDs").Saw(strings.Join(m.Last.CSNs, "\n"))
+	}
+	return csn.Pass(v, m.Name, "%s has every change that another server has", m.Name).Saw(have.String())
+}
+
+// lagging words what a server lacks, and whether others lack something of it.
+func (v view) lagging(m *member, lost []gap, have vector) checks.Finding {
+	message := m.Name + " lacks changes that others have"
+	if other := v.partedFrom(m, lost); other != nil {
+		message = fmt.Sprintf("%s and %s have parted: each lacks changes of the other", m.Name, other.Name)
+	}
+	if waited := m.Last.At.Sub(m.First.At); waited > 0 {
+		message += fmt.Sprintf(", also after %s", waited.Round(100*time.Millisecond))
+	}
+	var lag []string
+	f := csn.Fail(v, m.Name, "%s", message).Saw(have.String()).Wanted(v.goal().String())
+	for _, other := range v.Members {
+		if words := v.lag(m, other); words != "" {
+			lag = append(lag, "to "+other.Name+": "+words)
+			f = f.Needing(reachable.On(other.Name))
+		}
+	}
+	if v.cutOff(m, lost) {
+		f = f.Needing(monitor.On(m.Name))
+	}
+	return f.With("lag", strings.Join(lag, "\n")).Needing(serverID.On(m.Name)).Needing(agreements.On(m.Name))
+}
+
+// cutOff says that a server's link is down to one that has what it lacks.
+func (v view) cutOff(m *member, lost []gap) bool {
+	return slices.ContainsFunc(m.Last.Links, func(l link) bool {
+		return !l.Connected && slices.ContainsFunc(lost, func(g gap) bool { return slices.Contains(g.from, v.named(l.Provider)) })
+	})
+}
+
+// lag words how far a server is behind (-) or ahead (+) of another one, by
+// server ID, in the clocks of those who wrote. It is empty where they agree.
+func (v view) lag(m, other *member) string {
+	if m == other || !other.readable() {
+		return ""
+	}
+	mine, theirs := v.vector(m.Last), v.vector(other.Last)
+	both := maps.Clone(theirs)
+	maps.Copy(both, mine)
+	var words []string
+	for _, sid := range slices.Sorted(maps.Keys(both)) {
+		a, b := mine[sid], theirs[sid]
+		switch by := when(a).Sub(when(b)).Round(time.Millisecond); {
+		case a == b:
+		case a == "":
+			words = append(words, "has nothing of server ID "+number(sid))
+		case b == "":
+			words = append(words, "has alone what is of server ID "+number(sid))
+		default:
+			words = append(words, fmt.Sprintf("%+.3fs of server ID %s", by.Seconds(), number(sid)))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// partedFrom is a server that has what m lacks, and lacks what m has.
+func (v view) partedFrom(m *member, lost []gap) *member {
+	for _, g := range lost {
+		for _, other := range g.from {
+			if len(v.gaps(other, v.vector(m.Last))) > 0 {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// judgeMonitor judges a server's end of each of its links.
+func (v view) judgeMonitor(m *member) checks.Finding {
+	switch {
+	case !m.Replica && len(v.masters()) == 1:
+		return monitor.Skip(v, m.Name, "there is one master: it replicates from nobody")
+	case m.works() != cluster.Yes:
+		return v.unseen(monitor, m)
+	case m.Last.NoMonitor != checks.Unseen{} || m.User == "":
+		return v.unseen(monitor, m, m.NoLogin, m.Last.NoMonitor)
+	case len(m.Last.Links) == 0 && m.Config != nil && len(m.Config.Agreements) == 0:
+		return monitor.Fail(v, m.Name, "%s has no replication link", m.Name).Needing(agreements.On(m.Name))
+	case len(m.Last.Links) == 0:
+		return v.unseen(monitor, m, failed("cn=monitor names no link"))
+	}
+	return v.linked(m)
+}
+
+// linked judges the links of a server, as cn=monitor shows them.
+func (v view) linked(m *member) checks.Finding {
+	var down, busy, seen []string
+	for _, l := range m.Last.Links {
+		switch {
+		case !l.Connected:
+			down = append(down, l.Provider)
+		case !l.up():
+			busy = append(busy, l.Provider)
+		}
+		seen = append(seen, l.String())
+	}
+	f := monitor.Pass(v, m.Name, "%s is connected to every server it replicates from", m.Name)
+	switch {
+	case len(down) > 0:
+		f = monitor.Fail(v, m.Name, "%s is not connected to %s", m.Name, strings.Join(down, ", ")).Wanted("connected, Persist")
+		for _, provider := range down {
+			if p := v.named(provider); p != nil {
+				f = f.Needing(reachable.On(p.Name))
+			}
+		}
+	case len(busy) > 0:
+		f = monitor.Warn(v, m.Name, "%s is still fetching what %s has", m.Name, strings.Join(busy, ", ")).Wanted("connected, Persist")
+	}
+	return f.Saw(strings.Join(seen, "\n"))
+}
+
+// String gives "ldap://srv2:389/ connected, Persist, last contact 2026-11-22 00:48:58".
+func (l link) String() string {
+	state := "not connected, next try " + moment(l.NextConnect)
+	if l.Connected {
+		state = "connected"
+	}
+	return fmt.Sprintf("%s %s, %s, last contact %s", l.Provider, state, l.Phase, moment(l.LastContact))
+}
+
+// moment words a time of LDAP. Year 1 is slapd's never.
+func moment(stamp string) string {
+	t, err := time.Parse("20060102150405Z", stamp)
+	if err != nil || t.Year() <= 1 {
+		return "never"
+	}
+	return t.Format(time.DateTime)
+}

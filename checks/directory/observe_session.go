@@ -1,0 +1,287 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+
+	"carbonio-check/checks"
+)
+
+// What a server may send. Its answers to us are a few kilobytes; the library's
+// own bounds are 2 GiB and a thousand levels, each of which holds a copy.
+const (
+	maxBytes  = 4 << 20 // on one connection
+	maxPacket = 1 << 18 // of small things it becomes a hundred times as much in memory
+	maxNested = 32
+	maxFound  = 100 // entries of one search
+)
+
+// bound bounds what the library's decoder takes: it knows only one bound for
+// the whole program.
+var bound = sync.OnceFunc(func() { ber.MaxPacketLengthBytes, ber.MaxNestingDepth = maxPacket, maxNested })
+
+var errFlood = fmt.Errorf("the server sent more than %d bytes", maxBytes)
+
+// capped is a connection that ends after so many bytes. It remembers what ended
+// it, of which the library keeps only the words, and not always these.
+type capped struct {
+	net.Conn
+	left  int
+	broke atomic.Pointer[error]
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, c.ends(errFlood)
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, c.ends(err)
+}
+
+func (c *capped) ends(err error) error {
+	if err != nil && !errors.Is(err, net.ErrClosed) { // which is our own or the library's doing
+		c.broke.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
+// A session is a connection to one server. Its bounds in time are the
+// connection's own: those of the library forget the handshake, and hold up
+// everything else for as long again when they strike meanwhile.
+type session struct {
+	ctx  context.Context // until when answers are awaited
+	raw  *capped
+	conn *ldap.Conn // from encrypt on
+	lost error      // what a search ended with that got no answer
+	stop func() bool
+}
+
+// open connects to a port of a server, and records how that ended.
+func (p *peers) open(m *member, to *port, number uint16) *session {
+	if !m.Address.IsValid() {
+		to.ended(checks.Contact{}, checks.ErrNoAddress)
+		return nil
+	}
+	raw, err := p.network.Dial(p.opening, "tcp", netip.AddrPortFrom(m.Address, number).String())
+	if to.ended(checks.Dialled(p.opening, err)); err != nil {
+		return nil
+	}
+	bound()
+	s := &session{raw: &capped{Conn: raw, left: maxBytes}}
+	s.stop = context.AfterFunc(p.life, func() { raw.Close() })
+	s.within(p.opening)
+	return s
+}
+
+// within awaits answers until the deadline of a context.
+func (s *session) within(ctx context.Context) {
+	s.ctx = ctx
+	deadline, _ := ctx.Deadline()
+	_ = s.raw.SetDeadline(deadline) // fails only on a closed connection
+}
+
+func (s *session) close() {
+	s.stop()
+	s.raw.Close() // first: the library would wait for it
+	if s.conn != nil {
+		s.conn.Close()
+	}
+}
+
+// cause is what ended the connection, where something did; else the error.
+func (s *session) cause(err error) error {
+	if broke := s.raw.broke.Load(); err != nil && broke != nil {
+		return *broke
+	}
+	return err
+}
+
+// contact is how a conversation ended.
+func (s *session) contact(err error) (checks.Contact, error) {
+	if err = s.cause(err); err != nil && strings.Contains(err.Error(), "ldap: connection timed out") { // by the library's clock
+		return checks.Contact{State: checks.Mute}, nil
+	}
+	return checks.Spoken(s.ctx, err)
+}
+
+// why is why a request got no answer, or a refusal.
+func (s *session) why(err error) checks.Unseen {
+	if refused(err) {
+		return checks.Why(err)
+	}
+	switch c, ours := s.contact(err); {
+	case ours != nil:
+		return checks.Why(ours)
+	case c.State == checks.Mute:
+		return checks.Unseen{Code: checks.TimedOut}
+	}
+	return checks.Why(s.cause(err))
+}
+
+// askTLS is the request for StartTLS, as message 1 (RFC 4511, 4.14).
+const askTLS = "\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + "1.3.6.1.4.1.1466.20037"
+
+// encrypt asks for StartTLS, and examines the certificate. From here on the
+// library speaks, in the clear where that was refused. This much is not left to
+// it: it reads one message, whoever that answers, and shakes hands without end.
+func (s *session) encrypt(name string, roots *x509.CertPool) (c *checks.Certificate, err error) {
+	var conn net.Conn = s.raw
+	if err = s.agreeTLS(); err == nil {
+		conn, c, err = s.shake(name, roots)
+	}
+	if err == nil || refused(err) {
+		s.conn = ldap.NewConn(conn, err == nil)
+		s.conn.Start()
+	}
+	return c, err
+}
+
+// agreeTLS asks for StartTLS, and reads the answer and not a byte more.
+func (s *session) agreeTLS() error {
+	if _, err := io.WriteString(s.raw, askTLS); err != nil {
+		return err
+	}
+	answer, err := ber.ReadPacket(s.raw)
+	if err != nil {
+		return fmt.Errorf("the answer to StartTLS: %w", err)
+	}
+	if len(answer.Children) < 2 || answer.Children[0].Value != int64(1) {
+		return errors.New("the answer to StartTLS: it answers what nobody asked")
+	}
+	return ldap.GetLDAPError(answer)
+}
+
+// shake shakes hands, and examines the certificate. Every certificate is
+// accepted: which one it is, is for the judge to say, and no password is sent
+// where it does not hold.
+func (s *session) shake(name string, roots *x509.CertPool) (net.Conn, *checks.Certificate, error) {
+	conn := tls.Client(s.raw, &tls.Config{ServerName: name, InsecureSkipVerify: true}) //nolint:gosec // examined, see above
+	if err := conn.HandshakeContext(s.ctx); err != nil {
+		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	c := checks.Examine(conn.ConnectionState().PeerCertificates, name, roots)
+	return conn, &c, nil
+}
+
+// find searches, and says why it could not.
+func (s *session) find(base string, scope int, filter string, attributes ...string) ([]*ldap.Entry, checks.Unseen) {
+	result, err := s.conn.Search(ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, maxFound, 0, false, filter, attributes, nil))
+	switch {
+	case err == nil && base == "" && len(result.Entries) == 0, forbidden(err):
+		return nil, checks.Unseen{Code: checks.Denied, Words: cmp.Or(base, "the root DSE") + " is not readable with this login"}
+	case err == nil:
+		return result.Entries, checks.Unseen{}
+	case !refused(err):
+		s.lost = err
+	}
+	return nil, s.why(err)
+}
+
+// add writes an entry that is nothing but a name and a description.
+func (s *session) add(dn, name, description string) error {
+	request := ldap.NewAddRequest(dn, nil)
+	request.Attribute("objectClass", []string{"organizationalRole"})
+	request.Attribute("cn", []string{name})
+	request.Attribute("description", []string{description})
+	return s.conn.Add(request)
+}
+
+func (s *session) remove(dn string) error { return s.conn.Del(ldap.NewDelRequest(dn, nil)) }
+
+// missing says that the entry is not there.
+func missing(err error) bool { return ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) }
+
+// has says whether the entry is there.
+func (s *session) has(dn string) (bool, error) {
+	_, err := s.conn.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil))
+	if missing(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// refused says that the server answered, and did not want to.
+func refused(err error) bool {
+	e, ok := errors.AsType[*ldap.Error](err)
+	return ok && e.ResultCode < ldap.ErrorNetwork
+}
+
+// forbidden says that the login may not read what it asked for: a server does
+// not tell that from what is not there.
+func forbidden(err error) bool {
+	e, ok := errors.AsType[*ldap.Error](err)
+	return ok && slices.Contains([]uint16{
+		ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights,
+		ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultOperationsError,
+	}, e.ResultCode)
+}
+
+// root is who reads cn=config, cn=monitor and all entries, as zmreplchk does.
+const root = "cn=config"
+
+// credentials are whom to log in as. They never leave the process.
+type credentials struct{ user, password string }
+
+var errNoLogin = errors.New("no login is known: give one with logins, directory in the configuration, or run on a directory server as root")
+
+// loginOf fetches the login when it is first asked for: the configuration's,
+// else on a directory server that of cn=config.
+func loginOf(ctx context.Context, host checks.Host, a ask) func() (credentials, error) {
+	return sync.OnceValues(func() (credentials, error) {
+		switch {
+		case a.Login.User != "" && host.Secret != nil:
+			password, err := host.Secret(a.Login.Password)
+			if err != nil {
+				return credentials{}, fmt.Errorf("the password of %s: %w", a.Login.User, err)
+			}
+			return credentials{a.Login.User, password}, nil
+		case a.Installed && host.Run != nil:
+			return localLogin(ctx, host)
+		}
+		return credentials{}, errNoLogin
+	})
+}
+
+// localLogin asks Carbonio's local configuration, as zmreplchk does. Where that
+// takes long it leaves the time to read what anybody may.
+func localLogin(ctx context.Context, host checks.Host) (credentials, error) {
+	ctx, cancel := checks.Share(ctx, 2.0/3)
+	defer cancel()
+	run, err := host.Zextras(ctx)
+	if err != nil {
+		return credentials{}, err
+	}
+	text, err := run(ctx, "/opt/zextras/bin/zmlocalconfig -x -s ldap_master_root_password ldap_root_password")
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " = ")
+		values[name] = value
+	}
+	if password := cmp.Or(values["ldap_master_root_password"], values["ldap_root_password"]); password != "" {
+		return credentials{root, password}, nil
+	}
+	// Nothing of the output may show, and of the error only what it is.
+	var exit *checks.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return credentials{}, fmt.Errorf("zmlocalconfig exited with status %d", exit.Code)
+	case err != nil:
+		return credentials{}, fmt.Errorf("zmlocalconfig did not run: %w", err)
+	}
+	return credentials{}, errors.New("zmlocalconfig names no ldap_root_password")
+}
