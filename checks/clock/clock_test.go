@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -18,14 +21,13 @@ import (
 	"carbonio-check/checks"
 	"carbonio-check/checks/checkstest"
 	"carbonio-check/fixtures/fakentp"
-	"carbonio-check/platform"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
 func TestConfigured(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -108,22 +110,52 @@ func FuzzConfigured(f *testing.F) {
 }
 
 func TestTargets(t *testing.T) {
-	scope := checks.Scope{Policy: platform.DefaultPolicy(), Vantages: []checks.Vantage{{Node: "core.example.com"}}}
+	scope := checkstest.Scope(checkstest.Node("core.example.com", ""))
+	own, err := self(scope, checks.Host{})
+	require.NoError(t, err)
+	require.Equal(t, []target{{Name: "core.example.com", Node: "core.example.com"}}, own)
 	names := func(files map[string]string) string {
-		targets, err := Module{}.Targets(scope, checks.Host{Files: checkstest.Files(files)})
+		all, err := targets(scope, checks.Host{Files: checkstest.Files(files)})
 		require.NoError(t, err)
 		var out []string
-		for _, target := range targets {
+		for _, target := range all {
 			out = append(out, target.Name+"="+target.Address)
 		}
 		return strings.Join(out, " ")
 	}
-	require.Equal(t, "core.example.com= ntp.ubuntu.com=ntp.ubuntu.com:123", names(nil))
-	require.Equal(t, "core.example.com= ::1=[::1]:123", names(map[string]string{"etc/chrony.conf": "server ::1\n"}))
-	require.Equal(t, "core.example.com=", names(map[string]string{"etc/chrony.conf": "refclock PPS /dev/pps0\n"}), "nothing to ask where the machine has a clock of its own")
-	scope.Policy.NTPServers = []string{"127.0.0.1:1123"}
-	require.Equal(t, "core.example.com= 127.0.0.1:1123=127.0.0.1:1123", names(nil))
+	require.Equal(t, "ntp.ubuntu.com=ntp.ubuntu.com:123", names(nil))
+	require.Equal(t, "::1=[::1]:123", names(map[string]string{"etc/chrony.conf": "server ::1\n"}))
+	require.Empty(t, names(map[string]string{"etc/chrony.conf": "refclock PPS /dev/pps0\n"}), "nothing to ask where the machine has a clock of its own")
+	ntpServers.Set(scope.Settings, []string{"127.0.0.1:1123", "ntp.example.com"})
+	require.Equal(t, "127.0.0.1:1123=127.0.0.1:1123 ntp.example.com=ntp.example.com:123", names(nil))
 }
+
+func TestSettings(t *testing.T) {
+	for value, want := range map[string]string{
+		`["ntp.example.com", "10.0.0.1:1123", "::1", "[::1]:1123"]`: "",
+		`[]`:                       "",
+		`["ntp.example.com:0"]`:    `"0" is no port`,
+		`["ntp.example.com:http"]`: `"http" is no port`,
+		`[""]`:                     "neither a name nor an address",
+		`["ntp 1"]`:                "neither a name nor an address",
+		`["a", "b", "a:123"]`:      "is given twice",
+	} {
+		_, err := ntpServers.Decode(checkstest.Strict([]byte(value)))
+		if want == "" {
+			require.NoError(t, err, value)
+		} else {
+			require.ErrorContains(t, err, want, value)
+		}
+	}
+	for _, value := range []string{`"0s"`, `"-5s"`, `"200h"`} {
+		_, err := clockWarn.Decode(checkstest.Strict([]byte(value)))
+		require.ErrorContains(t, err, "out of range", value)
+		_, err = clockFail.Decode(checkstest.Strict([]byte(value)))
+		require.ErrorContains(t, err, "out of range", value)
+	}
+}
+
+type target = checks.Target[checks.Nothing]
 
 const timedatectlLine = "timedatectl show -p NTPSynchronized -p NTP -p Timezone -p LocalRTC"
 
@@ -141,6 +173,8 @@ func TestObserveMachine(t *testing.T) {
 			Programs:   []checks.Process{{PID: 1, Name: "systemd"}, {PID: 7, Name: "chronyd"}, {PID: 8, Name: "chronyd"}, {PID: 9, Name: "systemd-timesyn"}, {PID: 10, Name: "sshd"}},
 		},
 	}
+	m, err := observeMachine(t.Context(), host, target{})
+	require.NoError(t, err)
 	require.Equal(t, machine{
 		Kernel:       &checks.Clock{Synchronized: true, MaxError: time.Millisecond},
 		Timedatectl:  map[string]string{"Timezone": "Europe/Rome", "LocalRTC": "yes", "NTP": "yes", "NTPSynchronized": "no"},
@@ -149,8 +183,8 @@ func TestObserveMachine(t *testing.T) {
 		Zone:         "Europe/Rome",
 		RTC:          "LOCAL",
 		Sources:      configuration{File: "/etc/chrony.conf", Servers: []server{{"10.0.0.1", 123}}},
-		Unread:       map[string]string{},
-	}, observeMachine(t.Context(), host))
+		Unread:       map[string]checks.Unseen{},
+	}, m)
 }
 
 func TestObserveBareContainer(t *testing.T) {
@@ -159,13 +193,14 @@ func TestObserveBareContainer(t *testing.T) {
 		Run:     checkstest.Commands(nil),
 		Machine: checkstest.Machine{Err: errors.New("operation not permitted")},
 	}
-	m := observeMachine(t.Context(), host)
+	m, err := observeMachine(t.Context(), host, target{})
+	require.NoError(t, err)
 	require.Equal(t, "docker", m.Container)
 	require.Equal(t, "Etc/UTC", m.Zone)
 	require.Equal(t, "UTC", m.RTC, "without /etc/adjtime")
 	require.Nil(t, m.Kernel)
-	require.Equal(t, "operation not permitted", m.Unread["kernel"])
-	require.Contains(t, m.Unread["timedatectl"], "file does not exist")
+	require.Equal(t, checks.Unseen{Code: checks.Failed, Words: "operation not permitted"}, m.Unread["kernel"])
+	require.Contains(t, m.Unread["timedatectl"].Words, "file does not exist")
 }
 
 // A bus that hangs costs timedatectl's word, not the look.
@@ -182,24 +217,22 @@ func TestObserveMachineWithAHangingBus(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	m := observeMachine(ctx, host)
+	m, err := observeMachine(ctx, host, target{})
+	require.NoError(t, err)
 	require.NoError(t, ctx.Err(), "nothing left of the look's time")
 	require.True(t, m.Kernel.Synchronized)
-	require.Contains(t, m.Unread["timedatectl"], "deadline")
+	require.Equal(t, checks.TimedOut, m.Unread["timedatectl"].Code)
 }
 
 // slack is what a busy machine may add to a measured offset.
 const slack = 500 * time.Millisecond
 
-// ask1 looks at one server through the module.
+// ask1 looks at one server.
 func ask1(t testing.TB, ctx context.Context, network checks.Network, address string) (answer, error) {
-	data, err := Module{}.Observe(ctx, checks.Host{Network: network}, checks.Target{Kind: kindServer, Name: "ntp", Address: address})
-	if err != nil {
-		return answer{}, err
-	}
-	_, err = json.Marshal(data)
-	require.NoError(t, err)
-	return data.(answer), nil
+	a, err := observeServer(ctx, checks.Host{Network: network}, target{Name: "ntp", Address: address})
+	_, bad := json.Marshal(a)
+	require.NoError(t, bad)
+	return a, err
 }
 
 func start(t testing.TB, o fakentp.Options) string {
@@ -247,11 +280,13 @@ func TestObserveServer(t *testing.T) {
 		}},
 		"garbage": {fakentp.Options{Garbage: true}, func(t *testing.T, a answer) {
 			require.Nil(t, a.Best)
-			require.Contains(t, a.Silence, "invalid mode")
+			require.Equal(t, checks.Stranger, a.Contact.State)
+			require.Contains(t, a.Contact.Words, "invalid mode")
 		}},
 		"forged": {fakentp.Options{Forged: true}, func(t *testing.T, a answer) {
 			require.Nil(t, a.Best)
-			require.Contains(t, a.Silence, "didn't match")
+			require.Equal(t, checks.Stranger, a.Contact.State)
+			require.Contains(t, a.Contact.Words, "didn't match")
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -270,7 +305,7 @@ func TestObserveServerSilent(t *testing.T) {
 	a, err := ask1(t, ctx, checkstest.Network{}, start(t, fakentp.Options{Silent: true}))
 	require.NoError(t, err)
 	require.NoError(t, ctx.Err())
-	require.Equal(t, answer{Asked: samples, Silence: "no answer within 900ms"}, a)
+	require.Equal(t, answer{Asked: samples, Contact: checks.Contact{State: checks.Silent}}, a)
 }
 
 func TestObserveServerNobodyListens(t *testing.T) {
@@ -279,7 +314,7 @@ func TestObserveServerNobodyListens(t *testing.T) {
 	s.Close()
 	a, err := ask1(t, t.Context(), checkstest.Network{}, s.Addr())
 	require.NoError(t, err)
-	require.Contains(t, a.Silence, "refused")
+	require.Equal(t, checks.Contact{State: checks.Refused}, a.Contact)
 }
 
 // An interrupted run saw nothing: that is an error, not a dead server.
@@ -322,11 +357,34 @@ func TestObserveServerByName(t *testing.T) {
 
 	a, err = ask1(t, t.Context(), network, "gone.example.com:"+port)
 	require.NoError(t, err)
-	require.Equal(t, "the name does not resolve: lookup gone.example.com: no such host", a.Silence)
+	require.Equal(t, answer{Unresolved: "lookup gone.example.com: no such host"}, a)
 
 	a, err = ask1(t, t.Context(), network, "empty.example.com:"+port)
 	require.NoError(t, err)
-	require.Equal(t, "the name has no address", a.Silence)
+	require.Equal(t, answer{Unresolved: "it has no address"}, a)
+}
+
+// What is our own trouble says nothing of the server.
+func TestObserveServerOurFault(t *testing.T) {
+	for name, cause := range map[string]error{
+		"no descriptors": syscall.EMFILE, "a local firewall": syscall.EPERM,
+	} {
+		t.Run(name, func(t *testing.T) {
+			network := checkstest.Network{DialFunc: func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Net: "udp", Err: os.NewSyscallError("socket", cause.(syscall.Errno))}
+			}}
+			a, err := ask1(t, t.Context(), network, "10.0.0.1:123")
+			require.ErrorIs(t, err, cause)
+			require.Zero(t, a)
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := ask1(t, ctx, checkstest.Network{LookupFunc: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}, "ntp.example.com:123")
+	require.ErrorIs(t, err, context.DeadlineExceeded, "a resolver that is silent")
 }
 
 func TestBetter(t *testing.T) {
@@ -343,17 +401,17 @@ func TestBetter(t *testing.T) {
 // The whole way: a server that says this clock is wrong.
 func TestLookAndJudge(t *testing.T) {
 	address := start(t, fakentp.Options{Offset: 90 * time.Second})
-	scope := checks.Scope{Policy: platform.DefaultPolicy(), Vantages: []checks.Vantage{{Node: "core.example.com"}}}
+	scope := checkstest.Scope(checkstest.Node("core.example.com", ""))
 	_, port, _ := strings.Cut(address, ":")
-	seen := checkstest.Observe(t, Module{}, scope, checks.Host{
+	found := checkstest.Findings(t, Module, scope, checks.Host{
 		Files:   checkstest.Files(map[string]string{"etc/chrony.conf": "server 127.0.0.1 port " + port + "\n"}),
 		Run:     checkstest.Commands(nil),
 		Network: checkstest.Network{},
 		Machine: checkstest.Machine{ClockState: checks.Clock{Synchronized: true}, Programs: []checks.Process{{PID: 1, Name: "init"}, {PID: 9, Name: "chronyd"}}},
 	})
 	verdicts := map[string]checks.Status{}
-	for _, f := range (Module{}).Judge(scope, seen) {
-		verdicts[f.Check+" "+f.Target] = f.Status
+	for _, f := range found {
+		verdicts[f.Check.ID+" "+f.Target] = f.Status
 	}
 	require.Equal(t, map[string]checks.Status{
 		"clock.service core.example.com":      checks.Pass,

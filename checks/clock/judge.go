@@ -3,12 +3,12 @@ package clock
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"carbonio-check/checks"
-	"carbonio-check/platform"
 )
 
 // everyNode is the target of a verdict on all nodes together.
@@ -19,17 +19,41 @@ const everyNode = "all nodes"
 // chronyd without rtcsync leaves the kernel's own flag unset.
 const synchronizedBelow = 16 * time.Second
 
+// judge decides. A clock that is wrong by itself was named, so only those that
+// are not are compared with each other.
+func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
+	l := limits{time.Duration(clockWarn.In(scope)), time.Duration(clockFail.In(scope))}
+	var out []checks.Finding
+	var alike []node
+	nodes := gather(seen)
+	for _, n := range nodes {
+		clock := l.judgeOffset(n)
+		out = append(append(out, l.judgeNode(n)...), clock)
+		if clock.Status != checks.Fail && clock.Status != checks.Warn {
+			n.untold = clock.Status == checks.Unknown
+			alike = append(alike, n)
+		}
+	}
+	out = append(out, judgeZones(nodes)...)
+	return append(out, l.judgeSpread(alike)...), nil
+}
+
+// limits are how far a clock may be off.
+type limits struct{ warn, fail time.Duration }
+
 // A node is all that one vantage saw.
 type node struct {
 	name    string
-	seen    checks.Observation // of the machine
 	machine machine
+	basis   checks.Proof // of the look at the machine
+	unseen  string       // why that saw nothing
 	servers []asked
+	untold  bool // nothing is known of its offset
 }
 
 // asked is a server and what became of asking it.
 type asked struct {
-	checks.Observation
+	checks.Sight[checks.Nothing, answer]
 	answer
 }
 
@@ -45,76 +69,78 @@ func (a asked) usable() *reply {
 // its packaged configuration may name servers all the same.
 func (n node) guest() bool { return n.machine.Container != "" && len(n.machine.Services) == 0 }
 
-// gather sorts the observations by vantage and server.
-func gather(seen []checks.Observation) []node {
-	byName := map[string]*node{}
-	at := func(o checks.Observation) *node {
-		n, ok := byName[o.Vantage]
-		if !ok {
-			// Without its machine's observation a node is a stranger to itself.
-			n = &node{name: o.Vantage, seen: checks.Observation{Vantage: o.Vantage, Error: "this machine was not looked at"}}
-			byName[o.Vantage] = n
+// gather sorts what was seen by vantage and server.
+func gather(seen checks.Record) []node {
+	byName := map[string]node{}
+	for s := range machines.In(seen) {
+		n := node{name: s.Vantage, basis: s.Proof(), unseen: s.Unseen().String()}
+		var got bool
+		if n.machine, got = s.Got(); got {
+			n.unseen = ""
 		}
-		return n
+		byName[s.Vantage] = n
 	}
-	for o, m := range checks.Of[machine](seen, kindMachine) {
-		n := at(o)
-		n.seen, n.machine = o, m
+	for s := range servers.In(seen) {
+		n, ok := byName[s.Vantage]
+		if !ok { // without its machine's observation a node is a stranger to itself
+			n = node{name: s.Vantage, basis: checks.From(s.Vantage), unseen: "this machine was not looked at"}
+		}
+		a, _ := s.Got()
+		n.servers = append(n.servers, asked{s, a})
+		byName[s.Vantage] = n
 	}
-	for o, a := range checks.Of[answer](seen, kindServer) {
-		n := at(o)
-		n.servers = append(n.servers, asked{o, a})
-	}
-	var out []node
-	for _, n := range byName {
+	out := slices.Collect(maps.Values(byName))
+	for _, n := range out {
 		slices.SortFunc(n.servers, func(a, b asked) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
-		out = append(out, *n)
 	}
 	slices.SortFunc(out, func(a, b node) int { return cmp.Compare(a.name, b.name) })
 	return out
 }
 
 // judgeNode decides all of a node's own checks but the offset.
-func judgeNode(policy platform.Policy, n node) []checks.Finding {
-	_, liars := believe(n.servers, time.Duration(policy.ClockWarn))
-	of := judgeSources(n, liars)
-	if n.seen.Error != "" {
-		return append(n.seen.Unseen(n.name, service, synchronized, rtc, timezone), of...)
+func (l limits) judgeNode(n node) []checks.Finding {
+	_, liars := believe(n.servers, l.warn)
+	out := judgeSources(n, liars)
+	if n.unseen == "" {
+		return append(out, judgeService(n), judgeSynchronized(n), judgeRTC(n), judgeZone(n))
 	}
-	return append(of, judgeService(n), judgeSynchronized(n), judgeRTC(n), judgeZone(n))
+	for _, c := range []*checks.Check{service, synchronized, rtc, timezone} {
+		out = append(out, c.Unknown(n.basis, n.name, "could not be seen: %s", n.unseen))
+	}
+	return out
 }
 
 func judgeService(n node) checks.Finding {
-	o, m := n.seen, n.machine
+	m := n.machine
 	rivals := slices.DeleteFunc(slices.Clone(m.Services), func(s string) bool { return s == phc2sys || timeServices[s] == "" })
 	switch {
 	case m.Container != "":
-		return o.Skip(service, n.name, "a container (%s) has its host's clock: the time service runs there", m.Container)
+		return service.Skip(n.basis, n.name, "a container (%s) has its host's clock: the time service runs there", m.Container)
 	case len(rivals) > 1:
-		return o.Warn(service, n.name, "%s run side by side, and pull the clock to and fro", strings.Join(rivals, " and ")).
+		return service.Warn(n.basis, n.name, "%s run side by side, and pull the clock to and fro", strings.Join(rivals, " and ")).
 			Saw(strings.Join(rivals, ", ")).Wanted("one of them").
 			Fix("systemctl disable --now " + rivals[len(rivals)-1])
 	case len(m.Services) > 0:
-		return o.Pass(service, n.name, "%s runs", strings.Join(m.Services, " with "))
+		return service.Pass(n.basis, n.name, "%s runs", strings.Join(m.Services, " with "))
 	case m.Timedatectl["NTP"] == "yes":
-		return o.Pass(service, n.name, "systemd says that the time service is active")
+		return service.Pass(n.basis, n.name, "systemd says that the time service is active")
 	case !m.AllProcesses && m.Timedatectl["NTP"] == "":
-		return o.Unknown(service, n.name, "no time service is visible, but this user does not see all processes")
+		return service.Unknown(n.basis, n.name, "no time service is visible, but this user does not see all processes")
 	}
-	return o.Fail(service, n.name, "no time service runs").
+	return service.Fail(n.basis, n.name, "no time service runs").
 		Saw("no process of chronyd, systemd-timesyncd or ntpd").Wanted("NTP service: active")
 }
 
 func judgeSynchronized(n node) checks.Finding {
-	o, m := n.seen, n.machine
+	m := n.machine
 	said := m.Timedatectl["NTPSynchronized"]
 	switch {
 	case m.Kernel == nil && said == "":
-		return o.Unknown(synchronized, n.name, "could not be seen: %s; %s", m.Unread["kernel"], m.Unread["timedatectl"])
+		return synchronized.Unknown(n.basis, n.name, "could not be seen: %s; %s", m.Unread["kernel"], m.Unread["timedatectl"])
 	case m.Kernel != nil && disciplined(*m.Kernel), said == "yes":
-		return o.Pass(synchronized, n.name, "the kernel's clock is synchronised")
+		return synchronized.Pass(n.basis, n.name, "the kernel's clock is synchronised")
 	}
-	f := o.Fail(synchronized, n.name, "the kernel's clock is not synchronised").
+	f := synchronized.Fail(n.basis, n.name, "the kernel's clock is not synchronised").
 		Saw("System clock synchronized: no").Wanted("System clock synchronized: yes")
 	if m.Container != "" {
 		return f.Fix("on the host of this container: timedatectl set-ntp true")
@@ -127,25 +153,25 @@ func disciplined(k checks.Clock) bool {
 }
 
 func judgeRTC(n node) checks.Finding {
-	o, m := n.seen, n.machine
+	m := n.machine
 	said := m.Timedatectl["LocalRTC"]
 	switch {
 	case m.Container != "":
-		return o.Skip(rtc, n.name, "a container (%s) has no hardware clock", m.Container)
+		return rtc.Skip(n.basis, n.name, "a container (%s) has no hardware clock", m.Container)
 	case said == "" && m.RTC == "":
-		return o.Unknown(rtc, n.name, "could not be seen: %s", m.Unread["rtc"])
+		return rtc.Unknown(n.basis, n.name, "could not be seen: %s", m.Unread["rtc"])
 	case said == "yes", said == "" && m.RTC == "LOCAL":
-		return o.Fail(rtc, n.name, "the hardware clock runs in local time").
+		return rtc.Fail(n.basis, n.name, "the hardware clock runs in local time").
 			Saw("RTC in local TZ: yes").Wanted("RTC in local TZ: no")
 	}
-	return o.Pass(rtc, n.name, "the hardware clock runs in UTC")
+	return rtc.Pass(n.basis, n.name, "the hardware clock runs in UTC")
 }
 
 func judgeZone(n node) checks.Finding {
 	if z := n.zone(); z != "" {
-		return n.seen.Pass(timezone, n.name, "the time zone is %s", z)
+		return timezone.Pass(n.basis, n.name, "the time zone is %s", z)
 	}
-	return n.seen.Unknown(timezone, n.name, "could not be seen: %s", n.machine.Unread["zone"])
+	return timezone.Unknown(n.basis, n.name, "could not be seen: %s", n.machine.Unread["zone"])
 }
 
 func (n node) zone() string { return cmp.Or(n.machine.Timedatectl["Timezone"], n.machine.Zone) }
@@ -159,102 +185,121 @@ func sameZone(z string) string {
 	return z
 }
 
+// platformWide is the proof of a verdict on several nodes: those that were seen.
+func platformWide(nodes []node) checks.Proof {
+	var all []checks.Proof
+	for _, n := range nodes {
+		all = append(all, n.basis)
+		for _, s := range n.servers {
+			all = append(all, s.Proof())
+		}
+	}
+	return checks.Together(all...).Part().Platform()
+}
+
 // judgeZones compares the nodes with what most of them have.
 func judgeZones(nodes []node) []checks.Finding {
 	byZone := map[string][]string{}
-	known := 0
+	var unseen []string
 	for _, n := range nodes {
 		if z := sameZone(n.zone()); z != "" {
 			byZone[z] = append(byZone[z], n.name)
-			known++
+		} else {
+			unseen = append(unseen, n.name)
 		}
 	}
+	known := len(nodes) - len(unseen)
 	if known < 2 {
 		return nil
 	}
-	whole := checks.Observation{At: latest(nodes)}
-	var zones []string
-	for z := range byZone {
-		zones = append(zones, z)
-	}
-	slices.SortFunc(zones, func(a, b string) int {
+	zones := slices.SortedFunc(maps.Keys(byZone), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(byZone[b]), len(byZone[a])), cmp.Compare(a, b))
 	})
-	if len(zones) == 1 {
-		return []checks.Finding{whole.Pass(timezone, everyNode, "%d nodes are in %s", known, zones[0])}
-	}
 	var differing []string
 	for _, z := range zones[1:] {
 		differing = append(differing, fmt.Sprintf("%s is in %s", strings.Join(byZone[z], ", "), z))
 	}
-	return []checks.Finding{
-		whole.Warn(timezone, everyNode, "%s, the others in %s", strings.Join(differing, ", "), zones[0]).
-			Saw(strings.Join(differing, "\n")).Wanted(zones[0]),
+	f := timezone.Pass(platformWide(nodes), everyNode, "%d nodes are in %s", known, zones[0])
+	switch {
+	case len(differing) > 0:
+		f = timezone.Warn(platformWide(nodes), everyNode, "%s, the others in %s", strings.Join(differing, ", "), zones[0]).
+			Saw(strings.Join(differing, "\n")).Wanted(zones[0])
+	case len(unseen) > 0:
+		f = timezone.Unknown(platformWide(nodes), everyNode, "%d nodes are in %s; the time zone of %s could not be seen", known, zones[0], strings.Join(unseen, ", "))
 	}
+	return []checks.Finding{f}
 }
 
 // judgeSources says of the node whether any server answers, and of each server
 // that is of no use why. When none is, that is one fault, not one per server.
 func judgeSources(n node, liars []asked) []checks.Finding {
-	var good, names, faults []string
+	var good []asked
+	var names, faults []string
 	var bad []checks.Finding
-	unseen := 0
 	for _, s := range n.servers {
-		names = append(names, s.Target.Name)
+		name := s.Target.Name
+		names = append(names, name)
+		_, got := s.Got()
 		switch fault := s.fault(); {
-		case s.Error != "":
-			unseen++
-			bad = append(bad, s.Unseen(s.Target.Name, sources)...)
+		case !got:
+			bad = append(bad, sources.Unseen(s, name))
 		case fault != "":
-			bad = append(bad, s.Warn(sources, s.Target.Name, "%s is of no use: %s", s.Target.Name, fault))
-			faults = append(faults, s.Target.Name+": "+fault)
+			bad = append(bad, sources.Warn(s, name, "%s is of no use: %s", name, fault))
+			faults = append(faults, name+": "+fault)
 		default:
-			good = append(good, s.Target.Name)
+			good = append(good, s)
 		}
 	}
 	for _, s := range liars {
-		bad = append(bad, s.Warn(sources, s.Target.Name, "%s differs from the majority of the time servers", s.Target.Name).
+		bad = append(bad, sources.Warn(s, s.Target.Name, "%s differs from the majority of the time servers", s.Target.Name).
 			Saw(s.Target.Name+" says the clock is "+apart(s.Best.Offset)).
 			Fix("replace the server, or set its clock right"))
 	}
-	whole := judgeAllSources(n, good, names, unseen)
-	if n.seen.Error == "" && (n.guest() || len(n.machine.Sources.Servers) == 0) {
+	whole := judgeAllSources(n, good, names, len(names) == len(good)+len(faults))
+	switch {
+	case n.unseen == "" && (n.guest() || len(n.machine.Sources.Servers) == 0):
 		return []checks.Finding{whole} // not the node's own servers: no fault of the node's
-	}
-	if len(names) > 0 && len(faults) == len(names) {
+	case len(names) > 0 && len(faults) == len(names):
 		return []checks.Finding{whole.Saw(strings.Join(faults, "\n")).Wanted("at least one answer")}
 	}
 	return append([]checks.Finding{whole}, bad...)
 }
 
-func judgeAllSources(n node, good, names []string, unseen int) checks.Finding {
-	o, conf := n.seen, n.machine.Sources
+func judgeAllSources(n node, good []asked, names []string, all bool) checks.Finding {
+	conf := n.machine.Sources
 	switch {
-	case o.Error != "":
-		return o.Unseen(n.name, sources)[0]
+	case n.unseen != "":
+		return sources.Unknown(n.basis, n.name, "could not be seen: %s", n.unseen)
 	case n.guest():
-		return o.Skip(sources, n.name, "a container (%s) has its host's clock: the time servers are named there", n.machine.Container)
+		return sources.Skip(n.basis, n.name, "a container (%s) has its host's clock: the time servers are named there", n.machine.Container)
 	case len(conf.Servers) == 0 && len(conf.Refclocks) > 0:
-		return o.Pass(sources, n.name, "the clock follows %s, a clock of this machine (%s)", strings.Join(conf.Refclocks, ", "), conf.File)
+		return sources.Pass(n.basis, n.name, "the clock follows %s, a clock of this machine (%s)", strings.Join(conf.Refclocks, ", "), conf.File)
 	case len(conf.Servers) == 0:
-		return o.Warn(sources, n.name, "no time server is configured").
+		return sources.Warn(n.basis, n.name, "no time server is configured").
 			Saw("no server in chrony.conf, ntp.conf or timesyncd.conf, none from DHCP").Wanted("at least one")
 	case len(good) > 0:
-		return o.Pass(sources, n.name, "%d of %d time servers answer: %s", len(good), len(names), strings.Join(good, ", "))
-	case unseen > 0 || len(names) == 0:
-		return o.Unknown(sources, n.name, "no time server of %s is known to answer", conf.File)
+		var answering []string
+		for _, s := range good {
+			answering = append(answering, s.Target.Name)
+		}
+		return sources.Pass(checks.Together(n.basis, checks.Together(good...)), n.name, "%d of %d time servers answer: %s",
+			len(good), len(names), strings.Join(answering, ", "))
+	case !all, len(names) == 0:
+		return sources.Unknown(n.basis, n.name, "no time server of %s is known to answer", conf.File)
 	case len(conf.Refclocks) > 0:
-		return o.Warn(sources, n.name, "no time server answers, only %s keeps the clock", strings.Join(conf.Refclocks, ", "))
+		return sources.Warn(n.basis, n.name, "no time server answers, only %s keeps the clock", strings.Join(conf.Refclocks, ", "))
 	}
-	return o.Fail(sources, n.name, "none of the %d time servers in %s is of use: %s", len(names), conf.File, strings.Join(names, ", "))
+	return sources.Fail(n.basis, n.name, "none of the %d time servers in %s is of use: %s", len(names), conf.File, strings.Join(names, ", "))
 }
 
 // fault says why a server is of no use; empty when it is.
 func (a asked) fault() string {
 	r := a.Best
 	switch {
+	case a.Unresolved != "":
+		return "the name does not resolve: " + a.Unresolved
 	case r == nil:
-		return a.Silence
+		return "it " + a.Contact.String()
 	case r.Stratum == 0:
 		return fmt.Sprintf("it refuses to serve (kiss of death %q)", r.Kiss)
 	case r.Stratum >= 16 || r.Leap == 3:
@@ -271,7 +316,7 @@ func (a asked) fault() string {
 func believe(servers []asked, tolerance time.Duration) (believed, liars []asked) {
 	var usable []asked
 	for _, s := range servers {
-		if s.Error == "" && s.usable() != nil {
+		if s.usable() != nil {
 			usable = append(usable, s)
 		}
 	}
@@ -292,68 +337,64 @@ func believe(servers []asked, tolerance time.Duration) (believed, liars []asked)
 	return usable[from:to], slices.Concat(usable[:from], usable[to:])
 }
 
-func judgeOffset(policy platform.Policy, n node) checks.Finding {
-	o := n.seen
-	believed, _ := believe(n.servers, time.Duration(policy.ClockWarn))
+func (l limits) judgeOffset(n node) checks.Finding {
+	believed, _ := believe(n.servers, l.warn)
 	if len(believed) == 0 {
-		return judgeDisagreement(policy, n)
+		return l.judgeDisagreement(n)
 	}
 	best := slices.MinFunc(believed, func(a, b asked) int { return cmp.Compare(a.Best.Delay, b.Best.Delay) })
-	limit := policy.ClockWarn
-	verdict := o.Pass
+	basis := checks.Together(believed...)
+	off, is := best.Best.Offset.Abs(), apart(best.Best.Offset)
 	// The way there and the way back may differ by as much as both take.
 	doubt := best.Best.Delay / 2
-	switch off := best.Best.Offset.Abs(); {
-	case off-doubt > time.Duration(policy.ClockFail):
-		verdict, limit = o.Fail, policy.ClockFail
-	case off-doubt > time.Duration(policy.ClockWarn):
-		verdict = o.Warn
-	case off > time.Duration(policy.ClockWarn):
-		return o.Unknown(offset, n.name, "%s took %v to answer, too long to tell the time by", best.Target.Name, rounded(best.Best.Delay)).
-			Saw(fmt.Sprintf("%s, give or take %v", apart(best.Best.Offset), rounded(doubt)))
+	limit := l.warn
+	var f checks.Finding
+	switch {
+	case off-doubt > l.fail:
+		f, limit = offset.Fail(basis, n.name, "the clock is %s", is), l.fail
+	case off-doubt > l.warn:
+		f = offset.Warn(basis, n.name, "the clock is %s", is)
+	case off > l.warn:
+		return offset.Unknown(basis, n.name, "%s took %v to answer, too long to tell the time by", best.Target.Name, rounded(best.Best.Delay)).
+			Saw(fmt.Sprintf("%s, give or take %v", is, rounded(doubt)))
+	default:
+		f = offset.Pass(basis, n.name, "the clock is %s", is)
 	}
-	return verdict(offset, n.name, "the clock is %s", apart(best.Best.Offset)).
-		Saw(fmt.Sprintf("%s by %s, %v away, the best of %d", apart(best.Best.Offset), best.Target.Name, rounded(best.Best.Delay), len(believed))).
+	return f.Saw(fmt.Sprintf("%s by %s, %v away, the best of %d", is, best.Target.Name, rounded(best.Best.Delay), len(believed))).
 		Wanted("within " + limit.String())
 }
 
 // judgeDisagreement speaks where no majority of the servers agrees, or where
 // there is no server to agree.
-func judgeDisagreement(policy platform.Policy, n node) checks.Finding {
-	o := n.seen
-	var nearest, farthest time.Duration
+func (l limits) judgeDisagreement(n node) checks.Finding {
+	var offsets []time.Duration
 	var said []string
 	for _, s := range n.servers {
-		r := s.usable()
-		if s.Error != "" || r == nil {
-			continue
+		if r := s.usable(); r != nil {
+			offsets = append(offsets, r.Offset.Abs())
+			said = append(said, fmt.Sprintf("%s by %s", apart(r.Offset), s.Target.Name))
 		}
-		off := r.Offset.Abs()
-		if len(said) == 0 || off < nearest {
-			nearest = off
-		}
-		farthest = max(farthest, off)
-		said = append(said, fmt.Sprintf("%s by %s", apart(r.Offset), s.Target.Name))
 	}
-	seen := strings.Join(said, ", ")
+	clocks := strings.Join(n.machine.Sources.Refclocks, ", ")
+	basis := checks.Together(n.servers...)
 	switch {
-	case len(n.servers) == 0 && len(n.machine.Sources.Refclocks) > 0:
-		return o.Skip(offset, n.name, "the clock follows %s, and no time server is configured to compare it with", strings.Join(n.machine.Sources.Refclocks, ", "))
+	case len(n.servers) == 0 && clocks != "":
+		return offset.Skip(n.basis, n.name, "the clock follows %s, and no time server is configured to compare it with", clocks)
 	case len(said) == 0:
-		return o.Unknown(offset, n.name, "no time server gave a time to compare the clock with")
-	case nearest > time.Duration(policy.ClockFail):
-		return o.Fail(offset, n.name, "the time servers disagree, and by none of them the clock is right").
-			Saw(seen).Wanted("within " + policy.ClockFail.String())
-	case farthest <= time.Duration(policy.ClockWarn):
-		return o.Pass(offset, n.name, "the clock is within %s by every time server", policy.ClockWarn).Saw(seen)
+		return offset.Unknown(n.basis, n.name, "no time server gave a time to compare the clock with")
+	case slices.Min(offsets) > l.fail:
+		return offset.Fail(basis, n.name, "the time servers disagree, and by none of them the clock is right").
+			Saw(strings.Join(said, ", ")).Wanted("within " + l.fail.String())
+	case slices.Max(offsets) <= l.warn:
+		return offset.Pass(basis, n.name, "the clock is within %s by every time server", l.warn).Saw(strings.Join(said, ", "))
 	}
-	return o.Warn(offset, n.name, "the time servers disagree, so it cannot be told whether the clock is right").
-		Saw(seen).Fix("name at least three time servers: of two that differ nobody can tell which is right")
+	return offset.Warn(basis, n.name, "the time servers disagree, so it cannot be told whether the clock is right").
+		Saw(strings.Join(said, ", ")).Fix("name at least three time servers: of two that differ nobody can tell which is right")
 }
 
 // judgeSpread compares the clocks of nodes by the server that most of them
 // could ask: how far the nodes are apart does not depend on its being right.
-func judgeSpread(policy platform.Policy, nodes []node) []checks.Finding {
+func (l limits) judgeSpread(nodes []node) []checks.Finding {
 	server, offsets := commonServer(nodes)
 	if len(offsets) < 2 {
 		return nil
@@ -362,24 +403,32 @@ func judgeSpread(policy platform.Policy, nodes []node) []checks.Finding {
 	middle := offsets[len(offsets)/2].offset
 	spread := last.offset - first.offset
 	surely := spread - first.doubt - last.doubt
-	whole := checks.Observation{At: latest(nodes)}
-	switch {
-	case surely > time.Duration(policy.ClockWarn):
-	case spread > time.Duration(policy.ClockWarn):
-		return []checks.Finding{whole.Unknown(offset, everyNode, "%s took too long to answer to compare the clocks of the nodes by it", server)}
-	default:
-		return []checks.Finding{whole.Pass(offset, everyNode, "the clocks of %d nodes are within %v of each other by %s", len(offsets), rounded(spread), server)}
-	}
-	verdict, limit := whole.Warn, policy.ClockWarn
-	if surely > time.Duration(policy.ClockFail) {
-		verdict, limit = whole.Fail, policy.ClockFail
-	}
 	far := first
 	if last.offset-middle > middle-first.offset {
 		far = last
 	}
+	var unseen []string
+	for _, n := range nodes {
+		if n.untold && !slices.ContainsFunc(offsets, func(o nodeOffset) bool { return o.node == n.name }) {
+			unseen = append(unseen, n.name)
+		}
+	}
+	basis := platformWide(nodes)
+	verdict, limit := offset.Warn, l.warn
+	switch {
+	case surely > l.fail:
+		verdict, limit = offset.Fail, l.fail
+	case surely > l.warn:
+	case spread > l.warn:
+		return []checks.Finding{offset.Unknown(basis, everyNode, "%s took too long to answer to compare the clocks of the nodes by it", server)}
+	case len(unseen) > 0:
+		return []checks.Finding{offset.Unknown(basis, everyNode, "the clocks of %d nodes are within %v of each other by %s; that of %s could not be compared",
+			len(offsets), rounded(spread), server, strings.Join(unseen, ", "))}
+	default:
+		return []checks.Finding{offset.Pass(basis, everyNode, "the clocks of %d nodes are within %v of each other by %s", len(offsets), rounded(spread), server)}
+	}
 	return []checks.Finding{
-		verdict(offset, everyNode, "the clocks of the nodes are up to %v apart by %s, %s the farthest from the others", rounded(spread), server, far.node).
+		verdict(basis, everyNode, "the clocks of the nodes are up to %v apart by %s, %s the farthest from the others", rounded(spread), server, far.node).
 			Saw(fmt.Sprintf("%s %s, %s %s", first.node, apart(first.offset), last.node, apart(last.offset))).
 			Wanted("within " + limit.String()),
 	}
@@ -398,7 +447,7 @@ func commonServer(nodes []node) (string, []nodeOffset) {
 	byServer := map[string][]nodeOffset{}
 	for _, n := range nodes {
 		for _, s := range n.servers {
-			if r := s.usable(); s.Error == "" && r != nil {
+			if r := s.usable(); r != nil {
 				byServer[s.Target.Name] = append(byServer[s.Target.Name], nodeOffset{n.name, r.Offset, r.Delay / 2})
 			}
 		}
@@ -414,17 +463,6 @@ func commonServer(nodes []node) (string, []nodeOffset) {
 		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.node, b.node))
 	})
 	return best, offsets
-}
-
-// latest is when the last of the nodes was looked at.
-func latest(nodes []node) time.Time {
-	var at time.Time
-	for _, n := range nodes {
-		if n.seen.At.After(at) {
-			at = n.seen.At
-		}
-	}
-	return at
 }
 
 // apart says how far a clock is off: the offset is what must be added to it.

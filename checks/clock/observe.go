@@ -4,13 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"carbonio-check/checks"
 )
@@ -30,67 +26,38 @@ type machine struct {
 	Container    string        `json:"container,omitempty"` // the kind of container; empty: none
 	Sources      configuration `json:"sources"`
 	// Unread says by field why it is empty.
-	Unread map[string]string `json:"unread,omitempty"`
+	Unread map[string]checks.Unseen `json:"unread,omitempty"`
 }
 
-// answer is what a time server said, if anything.
-type answer struct {
-	Asked    int    `json:"asked"`
-	Answered int    `json:"answered"`
-	Best     *reply `json:"best,omitempty"`
-	Silence  string `json:"silence,omitempty"` // why there is no best reply
-}
-
-const (
-	// samples is how often a server is asked, at once: enough for one that was
-	// not delayed on the way, too few for a public server to mind.
-	samples = 4
-	// After the first answer the others are awaited this many times as long,
-	// and at least a little: a server that limits its rate answers only the first.
-	patience    = 3
-	patienceMin = 50 * time.Millisecond
-)
-
-// Observe looks at the machine or at a time server.
-func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
-	if target.Kind == kindMachine {
-		return observeMachine(ctx, host), nil
+// observeMachine looks at the machine. Each part may fail by itself.
+func observeMachine(ctx context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (machine, error) {
+	m := machine{Sources: configured(host), Container: container(ctx, host), Unread: map[string]checks.Unseen{}}
+	read := func(part string, err error) {
+		if err != nil {
+			m.Unread[part] = checks.Why(err)
+		}
 	}
-	return observeServer(ctx, host.Network, target.Address)
-}
-
-func observeMachine(ctx context.Context, host checks.Host) machine {
-	m := machine{Sources: configured(host), Container: container(ctx, host), Unread: map[string]string{}}
-	if k, err := host.Machine.Clock(); err != nil {
-		m.Unread["kernel"] = err.Error()
-	} else {
+	k, err := host.Machine.Clock()
+	if read("kernel", err); err == nil {
 		m.Kernel = &k
 	}
-	var err error
-	if m.Services, m.AllProcesses, err = services(ctx, host.Machine); err != nil {
-		m.Unread["services"] = err.Error()
-	}
-	if m.Zone, err = zone(host); err != nil {
-		m.Unread["zone"] = err.Error()
-	}
-	if m.RTC, err = hardwareClock(host); err != nil {
-		m.Unread["rtc"] = err.Error()
-	}
-	if m.Timedatectl, err = timedatectl(ctx, host); err != nil {
-		m.Unread["timedatectl"] = err.Error()
-	}
-	return m
+	m.Services, m.AllProcesses, err = services(ctx, host.Machine)
+	read("services", err)
+	m.Zone, err = zone(host)
+	read("zone", err)
+	m.RTC, err = hardwareClock(host)
+	read("rtc", err)
+	m.Timedatectl, err = timedatectl(ctx, host)
+	read("timedatectl", err)
+	return m, nil
 }
 
 // timedatectl asks systemd, in half the time there is: a bus that hangs must
 // not cost what the files say.
 func timedatectl(ctx context.Context, host checks.Host) (map[string]string, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
-		defer cancel()
-	}
-	text, err := host.Run(ctx, "timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP", "-p", "Timezone", "-p", "LocalRTC")
+	half, cancel := checks.Share(ctx, 0.5)
+	defer cancel()
+	text, err := host.Run(half, "timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP", "-p", "Timezone", "-p", "LocalRTC")
 	if err != nil {
 		return nil, err
 	}
@@ -182,96 +149,4 @@ func container(ctx context.Context, host checks.Host) string {
 		}
 	}
 	return ""
-}
-
-// observeServer asks a server several times at once. That it keeps silent is
-// an observation, not an error, so the wait ends before the look's deadline.
-func observeServer(ctx context.Context, network checks.Network, address string) (any, error) {
-	wait := 5 * time.Second
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = time.Until(deadline) * 9 / 10
-	}
-	asking, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	addresses, err := resolve(asking, network, address)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil {
-		return answer{Silence: err.Error()}, nil
-	}
-	out := ask(asking, network, addresses, wait)
-	if out.Best == nil && ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return out, nil
-}
-
-// resolve turns "name:port" into addresses to send to.
-func resolve(ctx context.Context, network checks.Network, address string) ([]string, error) {
-	name, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return []string{address}, nil
-	}
-	found, err := network.Lookup(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("the name does not resolve: %w", err)
-	}
-	if len(found) == 0 {
-		return nil, errors.New("the name has no address")
-	}
-	var out []string
-	for _, a := range found {
-		out = append(out, net.JoinHostPort(a.String(), port))
-	}
-	return out, nil
-}
-
-// ask shares the samples out among the addresses (a pool, or IPv4 and IPv6 of
-// one server) and keeps the reply that took least time.
-func ask(ctx context.Context, network checks.Network, addresses []string, wait time.Duration) answer {
-	ctx, enough := context.WithCancel(ctx)
-	defer enough()
-	type result struct {
-		reply reply
-		err   error
-	}
-	results := make(chan result, samples)
-	for i := range samples {
-		go func() {
-			r, err := query(ctx, network, addresses[i%len(addresses)], wait)
-			results <- result{r, err}
-		}()
-	}
-	out := answer{Asked: samples}
-	asked := time.Now()
-	for range samples {
-		r := <-results
-		if r.err != nil {
-			out.Silence = cmp.Or(out.Silence, silence(r.err, wait))
-			continue
-		}
-		if out.Answered++; out.Answered == 1 {
-			late := time.AfterFunc(max(patience*time.Since(asked), patienceMin), enough)
-			defer late.Stop()
-		}
-		if out.Best == nil || better(r.reply, *out.Best) {
-			out.Best = &r.reply
-		}
-	}
-	if out.Best != nil {
-		out.Silence = ""
-	}
-	return out
-}
-
-// better prefers a reply that may be used, then the quicker one.
-func better(a, b reply) bool {
-	if (a.Refused == "") != (b.Refused == "") {
-		return a.Refused == ""
-	}
-	return a.Delay < b.Delay
 }
