@@ -22,6 +22,9 @@ type entry struct {
 	Unsigned   bool     // trusted=yes, or no gpgcheck of any kind
 	Disabled   bool
 	Problem    string // why the package manager does not understand it
+
+	fields map[string][]string // of a stanza or section, by name in lower case
+	last   string              // the name of the last one, which an indented line continues
 }
 
 // String is an entry as a person names it: "/etc/apt/sources.list:3".
@@ -31,16 +34,18 @@ func (e entry) String() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
 func parse(file, text string) []entry {
 	text = strings.TrimPrefix(strings.ReplaceAll(text, "\r\n", "\n"), "\ufeff")
 	var out []entry
+	finish := func(*entry) {}
 	switch path.Ext(file) {
 	case ".list":
 		out = parseList(text)
 	case ".sources":
-		out = parseSources(text)
+		out, finish = parseSources(text), (*entry).stanza
 	case ".repo":
-		out = parseRepo(text)
+		out, finish = parseRepo(text), (*entry).section
 	}
 	for i := range out {
 		out[i].File = file
+		finish(&out[i])
 	}
 	return out
 }
@@ -128,14 +133,7 @@ func (e entry) aptProblem() string {
 // parseSources reads deb822 stanzas: sources.list(5).
 func parseSources(text string) []entry {
 	var out []entry
-	fields := map[string][]string{}
-	key, n, open := "", 0, false
-	finish := func() {
-		if open {
-			out[len(out)-1].stanza(fields)
-		}
-		fields, key, open = map[string][]string{}, "", false
-	}
+	n, open := 0, false
 	for l := range strings.Lines(text) {
 		n++
 		l = strings.TrimRight(l, "\n \t")
@@ -143,35 +141,38 @@ func parseSources(text string) []entry {
 		case strings.HasPrefix(l, "#"):
 			continue
 		case l == "":
-			finish()
+			open = false
 			continue
 		case !open:
 			out, open = append(out, entry{Line: n, Raw: l}), true
 		}
-		if !setField(fields, &key, l, ":") {
+		if !out[len(out)-1].field(l, ":") {
 			out[len(out)-1].Problem = fmt.Sprintf("line %d is not of the form Name: value", n)
 		}
 	}
-	finish()
 	return out
 }
 
-// setField takes a line "name: value" or, when it is indented, more of the value
-// of the field before; names are matched in lower case.
-func setField(fields map[string][]string, key *string, line, separator string) bool {
+// field takes a line "name: value" or, when it is indented, more of the value of
+// the field before.
+func (e *entry) field(line, separator string) bool {
+	if e.fields == nil {
+		e.fields = map[string][]string{}
+	}
 	if line[0] != ' ' && line[0] != '\t' {
 		name, value, ok := strings.Cut(line, separator)
 		if !ok {
 			return false
 		}
-		*key, line = strings.ToLower(strings.TrimSpace(name)), value
-		fields[*key] = nil
+		e.last, line = strings.ToLower(strings.TrimSpace(name)), value
+		e.fields[e.last] = nil
 	}
-	fields[*key] = append(fields[*key], strings.Fields(line)...)
+	e.fields[e.last] = append(e.fields[e.last], strings.Fields(line)...)
 	return true
 }
 
-func (e *entry) stanza(fields map[string][]string) {
+func (e *entry) stanza() {
+	fields := e.fields
 	e.URIs, e.Suites, e.Components = fields["uris"], fields["suites"], fields["components"]
 	e.Source = len(fields["types"]) > 0 && !slices.Contains(fields["types"], "deb")
 	e.Disabled = off(fields["enabled"])
@@ -195,36 +196,28 @@ const embedded = "in the file itself"
 // parseRepo reads the sections of a .repo file: dnf.conf(5).
 func parseRepo(text string) []entry {
 	var out []entry
-	fields := map[string][]string{}
-	key, n := "", 0
-	finish := func() {
-		if len(out) > 0 {
-			out[len(out)-1].section(fields)
-		}
-		fields, key = map[string][]string{}, ""
-	}
+	n := 0
 	for l := range strings.Lines(text) {
 		n++
 		l = strings.TrimRight(l, "\n \t")
 		switch {
 		case l == "" || l[0] == '#' || l[0] == ';':
 		case l[0] == '[':
-			finish()
 			out = append(out, entry{Line: n, Raw: l})
 			if !strings.HasSuffix(l, "]") {
 				out[len(out)-1].Problem = "the section is missing its closing bracket"
 			}
 		case len(out) == 0:
 			return []entry{{Line: n, Raw: l, Problem: "the file does not begin with a [section]"}}
-		case !setField(fields, &key, l, "="):
+		case !out[len(out)-1].field(l, "="):
 			out[len(out)-1].Problem = fmt.Sprintf("line %d is not of the form key=value", n)
 		}
 	}
-	finish()
 	return out
 }
 
-func (e *entry) section(fields map[string][]string) {
+func (e *entry) section() {
+	fields := e.fields
 	for _, key := range []string{"baseurl", "mirrorlist", "metalink"} {
 		e.URIs = append(e.URIs, words(fields[key])...)
 	}
