@@ -23,30 +23,22 @@ type layout struct {
 
 // boot is what brings the mount of /opt back after a reboot.
 type boot struct {
-	Fstab      *entry `json:"fstab,omitempty"`
-	FstabError string `json:"fstab_error,omitempty"`
-	NoDisk     bool   `json:"no_disk,omitempty"` // fstab names a disk that is not there
-	Unit       string `json:"unit,omitempty"`    // a systemd mount unit
-	Enabled    bool   `json:"enabled,omitempty"` // that a target wants
-	UUID       string `json:"uuid,omitempty"`    // of what is mounted now
+	Fstab       *entry        `json:"fstab,omitempty"`
+	FstabUnseen checks.Unseen `json:"fstab_unseen,omitzero"`
+	NoDisk      bool          `json:"no_disk,omitempty"` // fstab names a disk that is not there
+	Unit        string        `json:"unit,omitempty"`    // a systemd mount unit
+	Enabled     bool          `json:"enabled,omitempty"` // that a target wants
+	UUID        string        `json:"uuid,omitempty"`    // of what is mounted now
 }
 
-// Observe looks at the layout or at a file system.
-func (Module) Observe(ctx context.Context, host checks.Host, target checks.Target) (any, error) {
-	if target.Kind == kindFilesystem {
-		u, err := host.Machine.Usage(ctx, target.Name)
-		if err != nil {
-			return nil, err
-		}
-		return u, nil
-	}
-	return observeLayout(host)
+func observeFilesystem(ctx context.Context, host checks.Host, t checks.Target[disk]) (checks.Usage, error) {
+	return host.Machine.Usage(ctx, t.Name)
 }
 
-func observeLayout(host checks.Host) (any, error) {
+func observeLayout(_ context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (layout, error) {
 	mounts, err := readMounts(host)
 	if err != nil {
-		return nil, err
+		return layout{}, err
 	}
 	l := layout{OptPath: follow(host, optDir), Container: inContainer(host)}
 	var ok [3]bool
@@ -54,7 +46,7 @@ func observeLayout(host checks.Host) (any, error) {
 	l.Opt, ok[1] = holder(mounts, l.OptPath)
 	l.Zextras, ok[2] = holder(mounts, follow(host, zextrasUnder(l.OptPath)))
 	if ok != [3]bool{true, true, true} {
-		return nil, errors.New("/proc/self/mountinfo shows no mount of /")
+		return layout{}, errors.New("/proc/self/mountinfo shows no mount of /")
 	}
 	l.Boot = observeBoot(host, l.Opt.Source)
 	return l, nil
@@ -76,7 +68,7 @@ func observeBoot(host checks.Host, device string) boot {
 	var b boot
 	text, err := host.ReadFile("etc/fstab")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		b.FstabError = err.Error()
+		b.FstabUnseen = checks.Why(err)
 	}
 	if b.Fstab = fstabEntry(text, optDir); b.Fstab != nil {
 		b.NoDisk = noDisk(host, b.Fstab.Spec)

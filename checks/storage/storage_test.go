@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"io/fs"
+	"math"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -15,9 +16,9 @@ import (
 	"carbonio-check/platform"
 )
 
-func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module{}) }
+func TestCatalogue(t *testing.T) { checkstest.Catalogue(t, Module) }
 
-func TestJudge(t *testing.T) { checkstest.Judge(t, Module{}) }
+func TestJudge(t *testing.T) { checkstest.Judge(t, Module) }
 
 // ubuntu is what Ubuntu 24.04 with a disk for /opt shows, shortened.
 const ubuntu = `24 30 0:22 / /proc rw,nosuid,nodev,noexec,relatime shared:12 - proc proc rw
@@ -72,30 +73,30 @@ func FuzzMounts(f *testing.F) {
 }
 
 func scopeOf(c ...platform.Component) checks.Scope {
-	nodes := []platform.Node{{Name: "a.example.com", Components: c}, {Name: "b.example.com"}}
-	return checks.Scope{
-		Topology: platform.Topology{Nodes: nodes},
-		Policy:   platform.DefaultPolicy(),
-		Vantages: []checks.Vantage{{Node: "a.example.com"}},
-	}
+	return checkstest.Scope(checkstest.Node("a.example.com", "", c...), checkstest.Node("b.example.com", ""))
 }
 
 func TestTargets(t *testing.T) {
 	host := checks.Host{Files: checkstest.Files(map[string]string{"proc/self/mountinfo": ubuntu})}
 	names := func(c platform.Component) string {
-		targets, err := Module{}.Targets(scopeOf(c), host)
+		targets, err := filesystemTargets(scopeOf(c), host)
 		require.NoError(t, err)
 		var out []string
 		for _, target := range targets {
+			require.Equal(t, "a.example.com", target.Node)
 			out = append(out, target.Name)
 		}
 		return strings.Join(out, " ")
 	}
-	require.Equal(t, "a.example.com / /opt /opt/zextras/store", names(platform.Mailstore))
-	require.Equal(t, "a.example.com / /opt /var/lib/queue /opt/zextras/store", names(platform.Kafka))
+	require.Equal(t, "/ /opt /opt/zextras/store", names(platform.Mailstore))
+	require.Equal(t, "/ /opt /var/lib/queue /opt/zextras/store", names(platform.Kafka))
 
-	_, err := Module{}.Targets(scopeOf(platform.Kafka), checks.Host{Files: checkstest.Files(nil)})
+	_, err := filesystemTargets(scopeOf(platform.Kafka), checks.Host{Files: checkstest.Files(nil)})
 	require.ErrorIs(t, err, fs.ErrNotExist)
+
+	here, err := layoutTargets(scopeOf(), host)
+	require.NoError(t, err)
+	require.Equal(t, []checks.Target[checks.Nothing]{{Name: "a.example.com", Node: "a.example.com"}}, here)
 }
 
 func link(to string) *fstest.MapFile {
@@ -171,16 +172,17 @@ func TestObserveLayout(t *testing.T) {
 			for at, to := range test.links {
 				files[at] = link(to)
 			}
-			data, err := Module{}.Observe(t.Context(), checks.Host{Files: files}, checks.Target{Kind: kindLayout})
+			l, err := observeLayout(t.Context(), checks.Host{Files: files}, checks.Target[checks.Nothing]{})
 			require.NoError(t, err)
-			test.want(t, data.(layout))
+			test.want(t, l)
 		})
 	}
 }
 
 func TestObserveLayoutUnseen(t *testing.T) {
 	for _, text := range []string{"", "garbage\n", "137 30 252:17 / /opt rw - ext4 /dev/vdb1 rw\n"} {
-		_, err := Module{}.Observe(t.Context(), checks.Host{Files: checkstest.Files(map[string]string{"proc/self/mountinfo": text})}, checks.Target{Kind: kindLayout})
+		host := checks.Host{Files: checkstest.Files(map[string]string{"proc/self/mountinfo": text})}
+		_, err := observeLayout(t.Context(), host, checks.Target[checks.Nothing]{})
 		require.ErrorContains(t, err, "no mount of /")
 	}
 }
@@ -189,9 +191,8 @@ func TestObserveLayoutUnseen(t *testing.T) {
 func TestObserveStaleMount(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	data, err := Module{}.Observe(ctx, checks.Host{Machine: stale{}}, checks.Target{Kind: kindFilesystem, Name: "/opt"})
+	_, err := observeFilesystem(ctx, checks.Host{Machine: stale{}}, checks.Target[disk]{Name: "/opt"})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Nil(t, data)
 }
 
 type stale struct{ checkstest.Machine }
@@ -204,15 +205,49 @@ func (stale) Usage(ctx context.Context, _ string) (checks.Usage, error) {
 // The whole way, on a healthy mailstore.
 func TestLookAndJudge(t *testing.T) {
 	scope := scopeOf(platform.Mailstore)
-	scope.Policy.Users = 150
+	users.Set(scope.Settings, 150)
 	room := checks.Usage{Total: 900 * gb, Free: 800 * gb, Inodes: 100, InodesFree: 99}
-	seen := checkstest.Observe(t, Module{}, scope, checks.Host{
+	for _, f := range checkstest.Findings(t, Module, scope, checks.Host{
 		Files:   disks(map[string]string{"proc/self/mountinfo": ubuntu, "etc/fstab": "UUID=0c6d /opt ext4 defaults 0 2\n"}),
 		Machine: checkstest.Machine{Usages: map[string]checks.Usage{"/": room, "/opt": room, "/opt/zextras/store": room}},
-	})
-	for _, f := range (Module{}).Judge(scope, seen) {
+	}) {
 		require.Equal(t, checks.Pass, f.Status, checkstest.Render([]checks.Finding{f}))
 	}
+}
+
+// A list of profiles that is given replaces the built-in one.
+func TestProfiles(t *testing.T) {
+	scope := scopeOf(platform.Mailstore)
+	checks.Profiles.Set(scope.Settings, []platform.Profile{{Name: "large", Components: []platform.Component{platform.Mailstore}, DiskGB: 500}})
+	room := checks.Usage{Total: 100 * gb, Free: 90 * gb}
+	for _, f := range checkstest.Findings(t, Module, scope, checks.Host{
+		Files:   disks(map[string]string{"proc/self/mountinfo": ubuntu}),
+		Machine: checkstest.Machine{Usages: map[string]checks.Usage{"/": room, "/opt": room, "/opt/zextras/store": room}},
+	}) {
+		if f.Check == size {
+			require.Equal(t, checks.Warn, f.Status)
+			require.Contains(t, f.Evidence["sum"], "500 GB for the system (profile large)")
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for setting, values := range map[checks.AnySetting]struct{ good, bad []string }{
+		spaceFree:  {[]string{"0", "12.5", "100"}, []string{"-1", "101"}},
+		inodesFree: {[]string{"0", "100"}, []string{"-0.1"}},
+		users:      {[]string{"0", "150"}, []string{"-1"}},
+		quota:      {[]string{"0", "0.5"}, []string{"-5"}},
+	} {
+		for _, v := range values.good {
+			_, err := setting.Decode(checkstest.Strict([]byte(v)))
+			require.NoError(t, err, setting.About().Key)
+		}
+		for _, v := range values.bad {
+			_, err := setting.Decode(checkstest.Strict([]byte(v)))
+			require.ErrorContains(t, err, "out of range", setting.About().Key)
+		}
+	}
+	require.Error(t, spaceFree.Check(math.NaN()))
 }
 
 func TestWord(t *testing.T) {
