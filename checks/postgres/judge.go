@@ -16,11 +16,11 @@ const (
 	// ttl is how long a leader keeps the lock without renewing it
 	// (patroni.config.yaml).
 	ttl = 30 * time.Second
-	// wanted is the version that Carbonio is made for.
+	// wanted is the version that Carbonio supports.
 	wanted = 16
 )
 
-// judge decides for each vantage by itself.
+// judge decides for each vantage separately.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	var clusters []checks.Cluster
@@ -32,7 +32,7 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 			findings, found := v.judge()
 			out, clusters = append(out, findings...), append(clusters, found...)
 		case !clustered(scope):
-			out = append(out, lone(scope, vantage.Node, seen)...)
+			out = append(out, judgeSingle(scope, vantage.Node, seen)...)
 		}
 		v.scope, v.Vantage = scope, vantage.Node
 		out = append(out, judgeDatabases(vantage.Node, seen)...)
@@ -44,111 +44,116 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 // judge is the verdict on a cluster.
 func (v view) judge() ([]checks.Finding, []checks.Cluster) {
 	out := []checks.Finding{v.judgeAgreement(), v.judgeLeader(), v.judgePaused(), v.judgeTimeline()}
-	able := map[string]cluster.Answer{}
-	for _, m := range v.Members {
+	able := cluster.Ask(v.Members, func(m member) cluster.Answer {
 		out = append(out, v.judgeMember(m), judgeUnlocked(m), v.judgeVersion(m))
-		able[m.Node()] = cluster.Yes
-		if v.leads(m) != cluster.Yes {
-			f := v.judgeReplica(m)
-			out = append(out, f)
-			able[m.Node()] = v.able(m, f)
+		if v.leads(m) == cluster.Yes {
+			return cluster.Yes
 		}
-	}
-	clusters := v.clusters(cluster.Ask(v.Members, func(m member) cluster.Answer { return able[m.Node()] }))
+		f := v.judgeReplica(m)
+		out = append(out, f)
+		return v.able(m, f)
+	})
+	clusters := v.clusters(able)
 	return append(out, v.judgeTolerance(clusters[0])), clusters
 }
 
-// lone is for a platform without Patroni.
-func lone(scope checks.Scope, vantage string, seen checks.Record) []checks.Finding {
+// judgeSingle judges a platform without Patroni.
+func judgeSingle(scope checks.Scope, vantage string, seen checks.Record) []checks.Finding {
 	var out []checks.Finding
 	for _, c := range catalogue {
 		if c != databases && c != version {
-			out = append(out, c.Skip(checks.From(vantage), "", "no two database nodes are known: PostgreSQL runs without Patroni"))
+			out = append(out, c.Skip(checks.From(vantage), "", "fewer than two database nodes are known: PostgreSQL runs without Patroni"))
 		}
 	}
 	for s := range logins.In(seen) {
 		if said, _ := s.Got(); s.Vantage == vantage && said.Version > 0 {
-			out = append(out, major(scope, s, s.Target.Node, said.Version))
+			out = append(out, judgeMajor(scope, s, s.Target.Node, said.Version))
 		}
 	}
 	return out
 }
 
-// judgeMember says whether a node is there, and in this cluster.
+// judgeMember judges whether a node responds and belongs to this cluster.
 func (v view) judgeMember(m member) checks.Finding {
 	name := m.Node()
-	switch reference, others := v.reference(m); {
+	switch reference := v.reference(); {
 	case m.Target.Address == "":
 		return agreement.WithoutAddress(m, name, name)
 	case m.silent() && m.Contact.State != "":
-		return agreement.Fail(m, name, "Patroni of %s %s", name, m.Contact).
-			Saw(m.Contact.String()).Wanted(fmt.Sprintf("an answer at port %d", portPatroni)).
-			Fix("systemctl status patroni; journalctl -u patroni -n 50     # on "+name).
+		return agreement.Fail(m, name, "Patroni on %s %s", name, m.Contact).
+			Saw(m.Contact.String()).Wanted(fmt.Sprintf("a response on port %d", portPatroni)).
+			Fix(on(name)+"systemctl status patroni; journalctl -u patroni -n 50").
 			Needing(checks.PingOf(name), checks.PortOf(name, portPatroni, "tcp"))
 	case m.silent():
 		return agreement.Unseen(m, name)
 	case reference.System != "" && m.Status.System != "" && m.Status.System != reference.System:
-		return agreement.Fail(m, name, "%s holds another database than the others", name).
+		return agreement.Fail(m, name, "%s holds a different database from the other nodes", name).
 			Saw("system identifier " + m.Status.System).Wanted(reference.System)
 	case m.Status.Patroni.Scope != reference.Patroni.Scope:
-		return agreement.Fail(m, name, "%s is a member of another cluster", name).
+		return agreement.Fail(m, name, "%s belongs to another cluster", name).
 			Saw("scope " + m.Status.Patroni.Scope).Wanted("scope " + reference.Patroni.Scope)
-	case others && !v.named(m):
-		return agreement.Fail(m, name, "the cluster does not know %s, though its Patroni answers", name).
+	case len(v.reporting()) > 0 && !v.named(m):
+		return agreement.Fail(m, name, "Patroni on %s responds, but the cluster does not list it", name).
 			Saw("not among the members").Wanted("a member " + m.name)
 	case m.Cluster == nil:
-		return agreement.Unknown(m, name, "%s does not tell the cluster: %s", name, cmp.Or(m.ClusterUnseen, &checks.Unseen{Code: checks.Failed})).
+		return agreement.Unknown(m, name, "%s does not report the cluster: %s", name, cmp.Or(m.ClusterUnseen, &checks.Unseen{Code: checks.Failed})).
 			Needing(unlocked.On(name))
 	}
-	return agreement.Pass(m, name, "%s answers, as a member of %s", name, m.Status.Patroni.Scope).
-		With("version", "Patroni "+m.Status.Patroni.Version)
+	return agreement.Pass(m, name, "%s responds as a member of %s", name, m.Status.Patroni.Scope).With("version", "Patroni "+m.Status.Patroni.Version)
 }
 
-// reference is the status that the others are held against: the leader's, else
-// the first; and whether any topology was given that could name a member.
-func (v view) reference(m member) (status, bool) {
-	of := *cmp.Or(m.Status, &status{})
-	if first := v.those(func(m member) bool { return m.Status != nil }); len(first) > 0 {
-		of = *first[0].Status
+// reference is the status that the others are compared with: the leader's, or else
+// the first.
+func (v view) reference() status {
+	of := v.Members
+	if l, ok := v.leader(); ok {
+		of = append([]member{l}, of...)
 	}
-	if l, ok := v.leader(); ok && l.Status != nil {
-		of = *l.Status
+	for _, m := range of {
+		if m.Status != nil {
+			return *m.Status
+		}
 	}
-	return of, slices.ContainsFunc(v.Members, func(m member) bool { return m.Cluster != nil })
+	return status{}
 }
 
-// judgeAgreement compares what the members tell of each other. How far each is
-// moves all the time, so only who is there and who leads is compared.
+// reporting are the members that report the cluster.
+func (v view) reporting() []member {
+	return v.those(func(m member) bool { return m.Cluster != nil })
+}
+
+// judgeAgreement compares what the members report of each other: who is there and
+// who leads. Their positions change all the time.
 func (v view) judgeAgreement() checks.Finding {
-	tellers := v.those(func(m member) bool { return m.Cluster != nil })
-	if len(tellers) == 0 {
-		return v.storeless(v.blind(agreement.Unknown(v.proof, subject, "no member tells the cluster")))
+	reporting := v.reporting()
+	if len(reporting) == 0 {
+		return v.becauseStoreless(v.becauseSilent(agreement.Unknown(v.proof, subject, "no member reports the cluster")))
 	}
-	told := map[string]bool{}
+	reports := map[string]bool{}
 	var lines []string
-	for _, m := range tellers {
+	for _, m := range reporting {
 		names := m.Cluster.names()
-		told[strings.ToLower(strings.Join(names, "\n")+"\n"+m.holder())] = true
-		lines = append(lines, fmt.Sprintf("%s: %s, led by %s", m.Node(), list(names), cmp.Or(m.holder(), "nobody")))
+		reports[strings.ToLower(strings.Join(names, "\n")+"\n"+m.Cluster.leader())] = true
+		lines = append(lines, fmt.Sprintf("%s: %s; leader: %s", m.Node(), list(names), cmp.Or(m.Cluster.leader(), "none")))
 	}
-	saw, names := strings.Join(lines, "\n"), tellers[0].Cluster.names()
+	saw, names := strings.Join(lines, "\n"), reporting[0].Cluster.names()
 	switch strangers, twice := v.strangers(names), repeated(names); {
-	case len(told) > 1:
-		f := agreement.Fail(v.proof, subject, "the members tell different clusters").Saw(saw).Wanted("the same from each")
+	case len(reports) > 1:
+		f := agreement.Fail(v.proof, subject, "the members report different clusters").Saw(saw).Wanted("the same from every member")
 		if len(v.leading().Yes) > 1 {
 			f = f.Needing(leader.On(subject))
 		}
 		return f
 	case len(twice) > 0:
-		return agreement.Fail(v.proof, subject, "the cluster names %s twice", list(twice)).Saw(saw).Wanted("every member once")
+		return agreement.Fail(v.proof, subject, "the cluster lists %s twice", list(twice)).Saw(saw).Wanted("every member once")
 	case len(strangers) > 0:
-		return agreement.Warn(v.proof, subject, "the cluster has a member that the inventory does not name: %s", list(strangers)).
-			Saw(saw).Wanted("members of the inventory").
-			Fix("patronictl -c /etc/patroni/config.yml list     # add the node to postgresServers, or stop Patroni there")
-	case len(tellers) < len(v.Members):
-		return v.storeless(v.blind(agreement.Unknown(v.proof, subject, "not every member tells the cluster%s", v.unheard()).Saw(saw)))
+		return agreement.Warn(v.proof, subject, "the cluster has a member that is not in the inventory: %s", list(strangers)).
+			Saw(saw).Wanted("only members that are in the inventory").
+			Fix(patronictl + "list   # add the node to postgresServers, or stop Patroni there")
+	case len(reporting) < len(v.Members):
+		return v.becauseStoreless(v.becauseSilent(agreement.Unknown(v.proof, subject, "not every member reports the cluster%s", v.missing()).Saw(saw)))
 	}
-	return agreement.Pass(v.proof, subject, "every member tells the same cluster: %s%s", list(names), v.unheard())
+	return agreement.Pass(v.proof, subject, "every member reports the same cluster: %s", list(names))
 }
 
 // strangers are the names that are no node's.
@@ -158,7 +163,7 @@ func (v view) strangers(names []string) []string {
 	})
 }
 
-// repeated are the names that stand more than once in a sorted list, once each.
+// repeated are the names that a sorted list holds more than once, each once.
 func repeated(names []string) []string {
 	var out []string
 	for i, name := range names {
@@ -169,114 +174,94 @@ func repeated(names []string) []string {
 	return slices.Compact(out)
 }
 
-func (t topology) names() []string {
-	names := make([]string, len(t.Members))
-	for i, e := range t.Members {
-		names[i] = e.Name
-	}
-	slices.Sort(names)
-	return names
-}
-
-// judgeLeader is the headline. What members say of themselves counts: the lock in
-// the store may be a dead member's until it runs out.
+// judgeLeader counts leaders by what members report of themselves: the lock in the
+// store may be a dead member's until it expires.
 func (v view) judgeLeader() checks.Finding {
 	leading, holder := v.leading(), v.holder()
-	names := nodes(leading.Yes)
+	names := list(cluster.Nodes(leading.Yes))
 	absent := v.those(func(m member) bool { return m.silent() && holder != "" && same(m.name, holder) })
 	switch answer := leading.ExactlyOne(); {
 	case len(leading.Yes) > 1:
-		return leader.Fail(v.proof, subject, "%s each take writes: the databases drift apart", names).
+		return leader.Fail(v.proof, subject, "%s accept writes at the same time: their databases diverge", names).
 			Saw(v.roles()).Wanted("one leader").
-			Fix("patronictl -c /etc/patroni/config.yml list\nsystemctl stop patroni     # at once, on the one that should not lead: ask before you throw away its writes")
-	case len(leading.Yes) == 1 && leading.Yes[0].standby():
-		return leader.Fail(v.proof, subject, "%s leads a standby cluster: nobody takes writes", names).
-			Saw(v.roles()).Wanted("a leader that takes writes").
-			Fix("patronictl -c /etc/patroni/config.yml edit-config     # remove standby_cluster").Stops()
+			Fix(patronictl + "list\nsystemctl stop patroni   # at once, only on the node that should not lead; its own writes are lost if its data is discarded")
+	case len(leading.Yes) == 1 && leading.Yes[0].Status != nil && leading.Yes[0].Status.Role == standbyLeader:
+		return leader.Fail(v.proof, subject, "%s leads a standby cluster: no node accepts writes", names).
+			Saw(v.roles()).Wanted("a leader that accepts writes").
+			Fix(on(names) + patronictl + "edit-config   # remove standby_cluster").Stops()
 	case answer == cluster.Yes:
-		return leader.Pass(v.proof, subject, "%s leads%s", names, v.unheard()).Saw(v.roles())
+		return leader.Pass(v.proof, subject, "%s is the leader%s", names, v.missing()).Saw(v.roles())
 	case len(leading.Yes) == 1:
-		return v.blind(leader.Unknown(v.proof, subject, "%s leads; %s may lead as well", names, nodes(leading.Unseen)).Saw(v.roles()))
+		return v.becauseSilent(leader.Unknown(v.proof, subject, "%s is a leader, but %s may be one as well", names, list(cluster.Nodes(leading.Unseen))).Saw(v.roles()))
 	case len(absent) > 0:
-		return v.blind(leader.Unknown(v.proof, subject, "%s holds the leader lock, and does not answer itself", holder))
+		return v.becauseSilent(leader.Unknown(v.proof, subject, "%s holds the leader lock but does not respond", holder))
 	case len(leading.Unseen) == len(v.Members):
-		return v.blind(leader.Unknown(v.proof, subject, "no member says who leads"))
+		return v.becauseSilent(leader.Unknown(v.proof, subject, "no member reports whether it is the leader"))
 	case answer == cluster.Unseen:
-		return v.storeless(v.blind(leader.Unknown(v.proof, subject, "no database node is seen to lead%s", v.unheard()).Saw(v.roles())))
+		return v.becauseStoreless(v.becauseSilent(leader.Unknown(v.proof, subject, "no database node was seen to be the leader%s", v.missing()).Saw(v.roles())))
 	}
-	return v.storeless(leader.Fail(v.proof, subject, "no database node leads%s", v.unheard()).
-		Saw(v.roles()).Wanted("one leader")).Stops()
+	return v.becauseStoreless(leader.Fail(v.proof, subject, "no database node is the leader%s", v.missing()).Saw(v.roles()).Wanted("one leader")).Stops()
 }
 
-// roles says of each member what it says it is.
+// roles shows what each member reports of itself.
 func (v view) roles() string {
-	lines := make([]string, len(v.Members))
-	for i, m := range v.Members {
+	var lines []string
+	for _, m := range v.Members {
+		role := "no status"
 		switch {
 		case m.Status != nil:
-			lines[i] = fmt.Sprintf("%s: %s, %s, timeline %d", m.Node(), m.Status.Role, m.Status.State, m.Status.Timeline)
+			role = fmt.Sprintf("%s, %s, timeline %d", m.Status.Role, m.Status.State, m.Status.Timeline)
 		case m.told():
-			lines[i] = fmt.Sprintf("%s: Patroni is silent, PostgreSQL in recovery: %t", m.Node(), m.sql.Recovery)
-		default:
-			lines[i] = m.Node() + ": silent"
+			role = fmt.Sprintf("no status from Patroni, PostgreSQL in recovery: %t", m.sql.Recovery)
 		}
+		lines = append(lines, m.Node()+": "+role)
 	}
 	return strings.Join(lines, "\n")
 }
 
-// judgePaused takes any member's word: the pause is the whole cluster's.
+// judgePaused trusts any one member: a pause is the whole cluster's.
 func (v view) judgePaused() checks.Finding {
-	heard := v.those(func(m member) bool { return m.Status != nil || m.Cluster != nil })
-	resting := v.those(func(m member) bool {
+	reporting := v.those(func(m member) bool { return m.Status != nil || m.Cluster != nil })
+	pausing := cluster.Those(reporting, func(m member) bool {
 		return m.Status != nil && m.Status.Pause || m.Cluster != nil && m.Cluster.Pause
 	})
 	switch {
-	case len(resting) > 0:
-		return paused.Warn(v.proof, subject, "automatic failover is paused, says %s", nodes(resting)).
+	case len(pausing) > 0:
+		return paused.Warn(v.proof, subject, "automatic failover is paused, according to %s", list(cluster.Nodes(pausing))).
 			Saw("maintenance mode").Wanted("automatic failover")
-	case len(heard) == 0:
-		return v.blind(paused.Unknown(v.proof, subject, "no member says whether failover is paused"))
+	case len(reporting) == 0:
+		return v.becauseSilent(paused.Unknown(v.proof, subject, "no member reports whether automatic failover is paused"))
 	}
-	return paused.Pass(v.proof, subject, "automatic failover is on%s", v.unheard())
+	return paused.Pass(v.proof, subject, "automatic failover is enabled%s", v.missing())
 }
 
-// judgeUnlocked judges a member's sight of the store. A free lock in a store that
-// is well is another matter: nobody leads.
+// judgeUnlocked judges whether a member can reach the store. A free lock in a
+// healthy store is a different matter: there is no leader.
 func judgeUnlocked(m member) checks.Finding {
 	name := m.Node()
 	if m.silent() {
-		return unlocked.Unknown(m, name, "%s says nothing of the store", name).Needing(agreement.On(name))
+		return unlocked.Unknown(m, name, "%s reports nothing about the store", name).Needing(agreement.On(name))
 	}
-	age, known := m.storeAge()
-	saw := fmt.Sprintf("store last seen %v before the answer", age)
-	if !known {
-		saw = "this Patroni does not say when it saw the store"
+	saw := "this version of Patroni does not report when it last saw the store"
+	if age, known := m.storeAge(); known {
+		saw = fmt.Sprintf("store last seen %v before the response", age)
 	}
-	want := fmt.Sprintf("seen within %v, and the lock held", ttl)
-	free := m.Status.Unlocked || m.Cluster != nil && m.holder() == ""
+	failing := func(format string) checks.Finding {
+		return unlocked.Fail(m, name, format, name).Saw(saw).Wanted(fmt.Sprintf("seen within %v, and the lock held", ttl))
+	}
 	switch {
 	case m.lost() && m.Status.Failsafe:
-		return unlocked.Fail(m, name, "%s has lost the store of the leader lock; the members go on by each other's consent", name).
-			Saw(saw).Wanted(want).Needing(checks.LeaderOf("mesh"))
+		return failing("%s has lost the store of the leader lock; the members continue in failsafe mode").Needing(checks.LeaderOf("mesh"))
 	case m.lost():
-		return unlocked.Fail(m, name, "%s has lost the store of the leader lock", name).
-			Saw(saw).Wanted(want).Needing(checks.LeaderOf("mesh"))
-	case free:
-		return unlocked.Fail(m, name, "nobody holds the leader lock, says %s", name).
-			Saw(saw).Wanted(want).Needing(leader.On(subject))
+		return failing("%s has lost the store of the leader lock").Needing(checks.LeaderOf("mesh"))
+	case m.Status.Unlocked, m.Cluster != nil && m.Cluster.leader() == "":
+		return failing("no member holds the leader lock, according to %s").Needing(leader.On(subject))
 	}
-	return unlocked.Pass(m, name, "%s sees the store, and who holds the lock", name).Saw(saw)
+	return unlocked.Pass(m, name, "%s can reach the store and knows who holds the leader lock", name).Saw(saw)
 }
 
-// version is that of the member's PostgreSQL, and who says so; zero when nobody does.
-func (m member) version() (int, checks.Proof) {
-	if m.Status != nil && m.Status.ServerVersion > 0 {
-		return m.Status.ServerVersion, m.Proof()
-	}
-	return m.sql.Version, m.login
-}
-
-// judgeVersion judges what a member runs, and whether another runs a newer patch.
+// judgeVersion judges what a member runs, and whether another runs a newer minor
+// version.
 func (v view) judgeVersion(m member) checks.Finding {
 	name := m.Node()
 	own, proof := m.version()
@@ -286,41 +271,40 @@ func (v view) judgeVersion(m member) checks.Finding {
 		newest = max(newest, runs)
 	}
 	if own <= 0 {
-		return version.Unknown(m, name, "%s does not say which PostgreSQL it runs", name).
+		return version.Unknown(m, name, "%s does not report its version of PostgreSQL", name).
 			Needing(agreement.On(name), replicas.On(name), leader.On(subject))
 	}
-	f := major(v.scope, proof, name, own)
+	f := judgeMajor(v.scope, proof, name, own)
 	if f.Status == checks.Pass && newest > own {
-		return version.Warn(proof, name, "%s runs PostgreSQL %s, another node %s", name, number(own), number(newest)).
-			Saw(number(own)).Wanted(number(newest))
+		return version.Warn(proof, name, "%s runs PostgreSQL %s, another node runs %s", name, number(own), number(newest)).
+			Saw(number(own)).Wanted(number(newest)).
+			Fix(on(name) + "apt-get install --only-upgrade postgresql-16   # RHEL: dnf update postgresql16-server\n" + patronictl + "restart carbonio-psql-cluster " + name + onRHEL)
 	}
 	return f
 }
 
-// major judges the version of one PostgreSQL; patches do not count.
-func major(scope checks.Scope, b checks.Basis, node string, runs int) checks.Finding {
+// judgeMajor judges the major version of one PostgreSQL.
+func judgeMajor(scope checks.Scope, b checks.Basis, node string, runs int) checks.Finding {
 	release := scope.Vantage(node).Release
-	says := fmt.Sprintf("%s runs PostgreSQL %s", node, number(runs))
+	saw, want := number(runs), fmt.Sprint(wanted)
 	switch {
 	case runs/10000 < wanted && !release.Before(platform.R25_6):
-		return version.Fail(b, node, "%s: Carbonio %s needs %d", says, release, wanted).
-			Saw(number(runs)).Wanted(fmt.Sprint(wanted)).
-			Fix("pg_upgradecluster or pg_upgrade to 16, as the release notes say")
+		return version.Fail(b, node, "%s runs PostgreSQL %s, but Carbonio %s needs %s", node, saw, release, want).Saw(saw).Wanted(want).
+			Fix(on(node) + "pg_lsclusters   # pg_upgradecluster or pg_upgrade to 16, as the release notes describe")
 	case runs/10000 > wanted:
-		return version.Warn(b, node, "%s, newer than any that Carbonio is made for", says).
-			Saw(number(runs)).Wanted(fmt.Sprint(wanted))
+		return version.Warn(b, node, "%s runs PostgreSQL %s, which is newer than Carbonio supports", node, saw).Saw(saw).Wanted(want)
 	}
-	return version.Pass(b, node, "%s", says)
+	return version.Pass(b, node, "%s runs PostgreSQL %s", node, saw)
 }
 
-// number words 160004 as 16.4.
+// number writes 160004 as 16.4.
 func number(version int) string { return fmt.Sprintf("%d.%d", version/10000, version%10000) }
 
 // able says whether a member that was not seen to lead could take over, by what
 // was found of its replication.
 func (v view) able(m member, replication checks.Finding) cluster.Answer {
 	switch {
-	case replication.Status == checks.Pass, replication.Status == checks.Warn, v.vouched(m):
+	case replication.Status == checks.Pass, replication.Status == checks.Warn, v.confirmed(m):
 		return cluster.Yes
 	case replication.Status == checks.Fail, m.silent() && m.Contact.State != "":
 		return cluster.No
@@ -328,9 +312,9 @@ func (v view) able(m member, replication checks.Finding) cluster.Answer {
 	return cluster.Unseen
 }
 
-// clusters are those that others conclude from. That the lock is in the mesh takes
-// failover away when the mesh goes, however many database nodes live. Where it is
-// not known who leads, nobody knows who could take over.
+// clusters are for those who conclude. The lock is in the mesh: without it there is
+// no failover, however many database nodes work. While it is not known who leads,
+// it is not known who could take over either.
 func (v view) clusters(able cluster.Count[member]) []checks.Cluster {
 	c := checks.Cluster{
 		Check: tolerance, Vantage: v.Vantage, Service: "PostgreSQL", Needs: 1,
@@ -345,24 +329,25 @@ func (v view) clusters(able cluster.Count[member]) []checks.Cluster {
 	return []checks.Cluster{c, failover}
 }
 
-// judgeTolerance counts what is left.
+// judgeTolerance judges how many more nodes can be lost.
 func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	leading := v.leading()
 	spare, _ := cluster.Spare(c)
 	switch answer := cluster.Survives(c, 1); {
 	case len(v.those(member.silent)) == len(v.Members):
-		return v.blind(tolerance.Unknown(v.proof, subject, "no database node was heard"))
+		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "no database node reported its status"))
 	case len(leading.Yes) != 1:
-		return v.blind(tolerance.Unknown(v.proof, subject, "without one leader nobody knows what can be lost")).Needing(leader.On(subject))
+		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "without exactly one leader it is unknown how many nodes can be lost")).Needing(leader.On(subject))
 	case answer == cluster.Yes:
-		return tolerance.Pass(v.proof, subject, "%d of %d database nodes work: %d more may be lost", len(c.Able), len(c.Members), spare)
+		return tolerance.Pass(v.proof, subject, "%d of %d database nodes work: %d more can be lost", len(c.Able), len(c.Members), spare)
 	case answer == cluster.Unseen && len(c.Able) == 0:
-		return v.blind(tolerance.Unknown(v.proof, subject, "%s may lead as well: nobody knows what can be lost", nodes(leading.Unseen))).Needing(leader.On(subject))
+		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "%s may be a leader as well: it is unknown how many nodes can be lost", list(cluster.Nodes(leading.Unseen)))).
+			Needing(leader.On(subject))
 	case answer == cluster.Unseen:
-		return v.blind(tolerance.Unknown(v.proof, subject, "only %s was seen to work%s", list(c.Able), v.unheard()))
+		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "only %s was seen to work%s", list(c.Able), v.missing()))
 	}
-	f := tolerance.Fail(v.proof, subject, "the loss of %s as well stops PostgreSQL", list(c.Able)).
-		Saw(fmt.Sprintf("%d of %d database nodes work", len(c.Able), len(c.Members))).Wanted("two that work")
+	f := tolerance.Fail(v.proof, subject, "PostgreSQL stops if %s is lost as well", list(c.Able)).
+		Saw(fmt.Sprintf("%d of %d database nodes work", len(c.Able), len(c.Members))).Wanted("at least two that work")
 	for _, m := range v.Members {
 		f = f.Needing(agreement.On(m.Node()), replicas.On(m.Node()))
 	}

@@ -10,13 +10,14 @@ import (
 	"carbonio-check/platform"
 )
 
-// owned are the databases that Carbonio makes, each of the user of its name.
+// owned are the databases that Carbonio creates, each owned by the user of the same
+// name.
 var owned = []string{
 	"abq", "activesync", "auth", "carbonio-docs-connector-db", "carbonio-files-db",
 	"carbonio_adm", "core", "ha", "powerstore",
 }
 
-// judgeDatabases judges what only a login can tell.
+// judgeDatabases judges the owners; every node holds the same databases.
 func judgeDatabases(vantage string, seen checks.Record) []checks.Finding {
 	var out []checks.Finding
 	for s := range logins.In(seen) {
@@ -27,9 +28,9 @@ func judgeDatabases(vantage string, seen checks.Record) []checks.Finding {
 		f := databases.Unseen(s, name)
 		switch said, got := s.Got(); {
 		case got && said.Contact.State == "":
-			return judgeOwners(s, said) // every node holds the same databases
+			return judgeOwners(s, said)
 		case got:
-			f = databases.Unknown(s, name, "PostgreSQL of %s %s", name, said.Contact)
+			f = databases.Unknown(s, name, "PostgreSQL on %s %s", name, said.Contact)
 		}
 		out = append(out, f.Needing(agreement.On(name), checks.PortOf(name, portPostgres, "tcp")))
 	}
@@ -40,35 +41,33 @@ func judgeOwners(b checks.Basis, s server) []checks.Finding {
 	var out []checks.Finding
 	n := 0
 	for _, d := range s.Databases {
-		switch {
-		case !slices.Contains(owned, d.Name):
+		if !slices.Contains(owned, d.Name) {
 			continue
-		case d.Owner != d.Name:
-			out = append(out, databases.Fail(b, d.Name, "the database %s belongs to %s", d.Name, d.Owner).
-				Saw(d.Owner).Wanted(d.Name).
-				Fix(fmt.Sprintf(`psql -c 'ALTER DATABASE "%s" OWNER TO "%[1]s"'     # on the leader`, d.Name)))
 		}
-		n++
+		if n++; d.Owner != d.Name {
+			out = append(out, databases.Fail(b, d.Name, "the database %s is owned by %s", d.Name, d.Owner).Saw(d.Owner).Wanted(d.Name).
+				Fix(fmt.Sprintf(`psql -c 'ALTER DATABASE "%s" OWNER TO "%[1]s"'   # on the leader`, d.Name)))
+		}
 	}
 	switch {
 	case n == 0:
-		out = append(out, databases.Warn(b, subject, "PostgreSQL holds no database of Carbonio").
-			Saw("none").Wanted(list(owned)).Fix("carbonio-mailbox-db-bootstrap carbonio_adm 127.0.0.1     # on a database connector; and carbonio-files-db-bootstrap, …"))
+		out = append(out, databases.Warn(b, subject, "PostgreSQL has no database of Carbonio").Saw("none").Wanted(list(owned)).
+			Fix("carbonio-mailbox-db-bootstrap carbonio_adm 127.0.0.1   # on a database connector; likewise carbonio-files-db-bootstrap, …"))
 	case len(out) == 0:
-		out = append(out, databases.Pass(b, subject, "each of the %d databases of Carbonio belongs to the user of its name", n))
+		out = append(out, databases.Pass(b, subject, "all databases of Carbonio (%d) are owned by the user of the same name", n))
 	}
 	return out
 }
 
-// judgeLocal judges the vantage's own part: its units and its HAProxy.
+// judgeLocal judges the vantage itself: its units and its HAProxy.
 func (v view) judgeLocal(seen checks.Record) []checks.Finding {
 	var out []checks.Finding
-	switch nobody := len(balanced(v.scope, v.scope.Node(v.Vantage))) == 0; {
-	case !clustered(v.scope): // said already
-	case nobody && v.scope.Topology.Inventory == nil:
-		out = append(out, haproxy.Skip(checks.From(v.Vantage), "", "without an inventory it is not known where HAProxy belongs"))
-	case nobody:
-		out = append(out, haproxy.Skip(checks.From(v.Vantage), "", "there is no HAProxy on a directory server, which holds 389 itself"))
+	switch none := len(balanced(v.scope, v.Vantage)) == 0; {
+	case !clustered(v.scope): // judgeSingle has said so
+	case none && v.scope.Topology.Inventory == nil:
+		out = append(out, haproxy.Skip(checks.From(v.Vantage), "", "without an inventory it is unknown where HAProxy belongs"))
+	case none:
+		out = append(out, haproxy.Skip(checks.From(v.Vantage), "", "a directory server has no HAProxy: it needs port 389 itself"))
 	}
 	for s := range services.In(seen) {
 		if s.Vantage == v.Vantage {
@@ -84,18 +83,17 @@ func (v view) judgeLocal(seen checks.Record) []checks.Finding {
 }
 
 // judgeService wants Patroni to start at boot, and nothing else to start PostgreSQL.
-// The unit of Ubuntu is active without running anything: its instances run.
-func judgeService(o checks.Sight[checks.Nothing, []unit]) checks.Finding {
-	node := o.Target.Name
-	units, got := o.Got()
+// On Ubuntu postgresql.service is active without running anything: its instances run.
+func judgeService(s checks.Sight[checks.Nothing, []unit]) checks.Finding {
+	node := s.Target.Name
+	units, got := s.Got()
 	if !got {
-		return service.Unseen(o, node)
+		return service.Unseen(s, node)
 	}
-	saw := make([]string, len(units))
+	var saw, beside []string
 	patroni := unit{Load: "not-found"}
-	var beside []string
-	for i, u := range units {
-		saw[i] = strings.TrimSpace(fmt.Sprintf("%s: %s %s (%s)", u.Name, u.File, u.Active, u.Sub))
+	for _, u := range units {
+		saw = append(saw, strings.TrimSpace(fmt.Sprintf("%s: %s %s (%s)", u.Name, u.File, u.Active, u.Sub)))
 		switch {
 		case u.Name == unitPatroni:
 			patroni = u
@@ -103,139 +101,126 @@ func judgeService(o checks.Sight[checks.Nothing, []unit]) checks.Finding {
 			beside = append(beside, u.Name)
 		}
 	}
-	seen := strings.Join(saw, "\n")
-	switch {
-	case len(beside) > 0:
-		return service.Fail(o, node, "systemd starts PostgreSQL beside Patroni on %s: %s", node, strings.Join(beside, ", ")).
-			Saw(seen).Wanted("disabled, and not running").
-			Fix("systemctl disable --now " + strings.Join(beside, " ") + "     # on " + node + ": PostgreSQL of Patroni is no unit, and stays")
-	case patroni.Load == "not-found":
-		return service.Fail(o, node, "there is no %s on %s", unitPatroni, node).
-			Saw(seen).Wanted("enabled, running").
-			Fix("apt-get install -y patroni     # RHEL: dnf install patroni; then the playbook carbonio_patroni_install again")
-	case patroni.Active != "active":
-		return service.Fail(o, node, "%s is %s on %s", unitPatroni, patroni.Active, node).
-			Saw(seen).Wanted("active").Fix("systemctl enable --now patroni; journalctl -u patroni -n 50     # on " + node)
-	case patroni.File != "enabled":
-		return service.Fail(o, node, "%s runs on %s, and does not start at boot: %s", unitPatroni, node, patroni.File).
-			Saw(seen).Wanted("enabled").Fix("systemctl enable patroni     # on " + node)
+	failing := func(want, fix, format string, args ...any) checks.Finding {
+		return service.Fail(s, node, format, args...).Saw(strings.Join(saw, "\n")).Wanted(want).Fix(on(node) + fix)
 	}
-	return service.Pass(o, node, "Patroni alone starts PostgreSQL on %s", node).Saw(seen)
+	switch names := strings.Join(beside, " "); {
+	case len(beside) > 0:
+		return failing("disabled, and not running", "systemctl disable --now "+names+"   # Patroni's PostgreSQL is not a unit, and keeps running",
+			"systemd starts PostgreSQL beside Patroni on %s: %s", node, strings.Join(beside, ", "))
+	case patroni.Load == "not-found":
+		return failing("enabled, running", "apt-get install -y patroni   # RHEL: dnf install patroni; then run the playbook carbonio_patroni_install again",
+			"%s is not installed on %s", unitPatroni, node)
+	case patroni.Active != "active":
+		return failing("active", "systemctl enable --now patroni; journalctl -u patroni -n 50", "%s is %s on %s", unitPatroni, patroni.Active, node)
+	case patroni.File != "enabled":
+		return failing("enabled", "systemctl enable patroni", "%s is running on %s but does not start at boot: %s", unitPatroni, node, patroni.File)
+	}
+	return service.Pass(s, node, "PostgreSQL on %s is started by Patroni alone", node).Saw(strings.Join(saw, "\n"))
 }
 
-// judgeHAProxy judges each port that HAProxy has to hold on the node.
-func (v view) judgeHAProxy(o checks.Sight[checks.Nothing, balancer]) []checks.Finding {
-	node := o.Target.Name
-	b, got := o.Got()
-	_, stats := b.Ports[portStats]
+// judgeHAProxy judges each port that HAProxy has to listen on at the node.
+func (v view) judgeHAProxy(s checks.Sight[checks.Nothing, balancer]) []checks.Finding {
 	var out []checks.Finding
-	for _, port := range balanced(v.scope, v.scope.Node(node)) {
-		target := at(node, port)
-		process, listens := b.Ports[port]
-		switch {
-		case !got:
-			out = append(out, haproxy.Unseen(o, target))
-		case !listens:
-			out = append(out, haproxy.Fail(o, target, "nothing listens on port %d of %s", port, node).
-				Saw("no listener").Wanted("haproxy"))
-		case process != "" && process != "haproxy":
-			out = append(out, haproxy.Fail(o, target, "%s holds port %d of %s, not HAProxy", process, port, node).
-				Saw(process).Wanted("haproxy").
-				Fix(fmt.Sprintf("ss -lntp 'sport = :%d'     # its unit: systemctl disable --now UNIT\nsystemctl restart haproxy", port)))
-		case port == portStats && b.Unread != "":
-			out = append(out, haproxy.Unknown(o, target, "the statistics cannot be read: %s", b.Unread))
-		case port == portStats:
-			out = append(out, haproxy.Pass(o, target, "HAProxy gives its statistics on %s", node))
-		case !stats || b.Unread != "":
-			out = append(out, haproxy.Unknown(o, target, "something listens; without statistics nobody knows where it leads").
-				Needing(haproxy.On(at(node, portStats))))
-		case port == portPostgres:
-			out = append(out, v.judgeDatabaseBackends(o, b, target))
-		default:
-			out = append(out, v.judgeDirectoryBackends(o, b, target))
-		}
+	for _, port := range balanced(v.scope, s.Target.Name) {
+		out = append(out, v.judgePort(s, port))
 	}
 	return out
 }
 
-// judgeDatabaseBackends wants the leader, and nobody else, up: HAProxy asks Patroni
-// of each server, which says 200 on the leader only.
-func (v view) judgeDatabaseBackends(o checks.Basis, b balancer, target string) checks.Finding {
+func (v view) judgePort(s checks.Sight[checks.Nothing, balancer], port int) checks.Finding {
+	node := s.Target.Name
+	target := at(node, port)
+	b, got := s.Got()
+	process, listens := b.Ports[port]
+	_, stats := b.Ports[portStats]
+	switch {
+	case !got:
+		return haproxy.Unseen(s, target)
+	case !listens:
+		return haproxy.Fail(s, target, "nothing listens on port %d of %s", port, node).Saw("no listener").Wanted("haproxy")
+	case process != "" && process != "haproxy":
+		return haproxy.Fail(s, target, "port %d of %s is taken by %s, not by HAProxy", port, node, process).Saw(process).Wanted("haproxy").
+			Fix(on(node) + fmt.Sprintf("ss -lntp 'sport = :%d'   # disable its unit: systemctl disable --now …\nsystemctl restart haproxy", port))
+	case port == portStats && b.Unread != "":
+		return haproxy.Unknown(s, target, "the statistics cannot be read: %s", b.Unread)
+	case port == portStats:
+		return haproxy.Pass(s, target, "HAProxy on %s provides its statistics", node)
+	case !stats || b.Unread != "":
+		return haproxy.Unknown(s, target, "something listens, but without statistics it is unknown where it forwards to").
+			Needing(haproxy.On(at(node, portStats)))
+	case port == portPostgres:
+		return v.judgeDatabaseBackends(s, b, target)
+	}
+	return v.judgeDirectoryBackends(s, b, target)
+}
+
+// judgeDatabaseBackends wants the leader up, and no other: HAProxy asks Patroni of
+// each server, which responds 200 on the leader only.
+func (v view) judgeDatabaseBackends(s checks.Basis, b balancer, target string) checks.Finding {
 	servers, all := v.behind(b, platform.Database, portPostgres), v.holding(platform.Database)
-	var up, unchecked []string
-	for _, s := range servers {
-		switch {
-		case strings.HasPrefix(s.Status, "UP"):
-			up = append(up, s.of)
-		case s.Status == "no check":
-			unchecked = append(unchecked, s.of)
-		}
+	up := servers.where(func(status string) bool { return strings.HasPrefix(status, "UP") })
+	unchecked := servers.where(func(status string) bool { return status == "no check" })
+	failing := func(want, format string, args ...any) checks.Finding {
+		return haproxy.Fail(s, target, format, args...).Saw(servers.String()).Wanted(want)
 	}
 	l, led := v.leader()
-	switch saw := shown(servers); {
+	switch {
 	case len(servers) == 0:
-		return haproxy.Fail(o, target, "HAProxy knows no database node").Saw("no server").Wanted(strings.Join(all, ", "))
+		return failing(list(all), "HAProxy knows no database node").Saw("no server")
 	case len(unchecked) > 0:
-		return haproxy.Fail(o, target, "HAProxy does not ask Patroni of %s who leads", list(unchecked)).
-			Saw(saw).Wanted(fmt.Sprintf("check port %d", portPatroni))
+		return failing(fmt.Sprintf("check port %d", portPatroni), "HAProxy does not ask Patroni on %s for the leader", list(unchecked))
 	case len(up) == 0:
-		return haproxy.Fail(o, target, "HAProxy has no leader to lead to: every database node is down for it").
-			Saw(saw).Wanted("the leader up").Needing(leader.On(subject)).
-			Fix(fmt.Sprintf("curl -sv http://LEADER:%d/     # from here: 200 is what HAProxy waits for", portPatroni))
+		return failing("the leader up", "HAProxy has no leader to forward to: it considers every database node down").Needing(leader.On(subject)).
+			Fix(on(v.Vantage) + "for node in " + strings.Join(all, " ") + `; do curl -s -o /dev/null -w "$node %{http_code}\n" http://$node:8008/; done   # 200 is what HAProxy waits for`)
 	case len(up) > 1:
-		return haproxy.Fail(o, target, "HAProxy sends writes to %s", list(up)).Saw(saw).Wanted("the leader alone up").Needing(leader.On(subject))
+		return failing("only the leader up", "HAProxy sends writes to %s", list(up)).Needing(leader.On(subject))
 	case led && !same(up[0], l.Node()):
-		return haproxy.Fail(o, target, "HAProxy leads to %s, the leader is %s", up[0], l.Node()).Saw(saw).Wanted(l.Node() + " up")
+		return failing(l.Node()+" up", "HAProxy forwards to %s, but the leader is %s", up[0], l.Node())
 	case len(servers) < len(all):
-		return haproxy.Warn(o, target, "HAProxy does not know every database node: after a failover it leads nowhere").
-			Saw(saw).Wanted(strings.Join(all, ", "))
+		return haproxy.Warn(s, target, "HAProxy does not know every database node: after a failover it may have none to forward to").Saw(servers.String()).Wanted(list(all))
 	case led:
-		return haproxy.Pass(o, target, "HAProxy leads to %s, the leader", up[0]).Saw(saw)
-	default:
-		return haproxy.Pass(o, target, "HAProxy leads to %s alone", up[0]).Saw(saw)
+		return haproxy.Pass(s, target, "HAProxy forwards to %s, the leader", up[0]).Saw(servers.String())
 	}
+	return haproxy.Pass(s, target, "HAProxy forwards to %s alone", up[0]).Saw(servers.String())
 }
 
 // judgeDirectoryBackends wants every directory master up.
-func (v view) judgeDirectoryBackends(o checks.Basis, b balancer, target string) checks.Finding {
+func (v view) judgeDirectoryBackends(s checks.Basis, b balancer, target string) checks.Finding {
 	servers, all := v.behind(b, platform.Directory, portDirectory), v.holding(platform.Directory)
-	var down []string
-	for _, s := range servers {
-		if !strings.HasPrefix(s.Status, "UP") && s.Status != "no check" {
-			down = append(down, s.of)
-		}
-	}
-	saw := shown(servers)
+	down := servers.where(func(status string) bool { return !strings.HasPrefix(status, "UP") && status != "no check" })
 	var f checks.Finding
 	switch {
 	case len(servers) == 0:
-		return haproxy.Fail(o, target, "HAProxy knows no directory server").Saw("no server").Wanted(strings.Join(all, ", "))
+		return haproxy.Fail(s, target, "HAProxy knows no directory server").Saw("no server").Wanted(list(all))
 	case len(down) == len(servers):
-		f = haproxy.Fail(o, target, "every directory server is down for HAProxy").Saw(saw).Wanted("both up")
+		f = haproxy.Fail(s, target, "HAProxy considers every directory server down")
 	case len(down) > 0:
-		f = haproxy.Fail(o, target, "%s is down for HAProxy: no directory is left when the other goes", list(down)).Saw(saw).Wanted("both up")
+		f = haproxy.Fail(s, target, "HAProxy considers %s down: if the other fails too, there is no directory", list(down))
 	case len(servers) < len(all):
-		return haproxy.Warn(o, target, "HAProxy does not know every directory server").Saw(saw).Wanted(strings.Join(all, ", "))
+		return haproxy.Warn(s, target, "HAProxy does not know every directory server").Saw(servers.String()).Wanted(list(all))
 	default:
-		return haproxy.Pass(o, target, "HAProxy leads to %d directory servers", len(servers)).Saw(saw)
+		return haproxy.Pass(s, target, "HAProxy forwards to %d directory servers", len(servers)).Saw(servers.String())
 	}
 	for _, name := range down {
 		f = f.Needing(checks.PortOf(name, portDirectory, "tcp"), checks.PingOf(name))
 	}
-	return f
+	return f.Saw(servers.String()).Wanted("both up")
 }
 
-// A known backend is one of a node of the platform.
+// A pool is the backends that stand for nodes of the platform.
+type pool []known
+
 type known struct {
 	backend
-	of string // the node
+	node string
 }
 
 // behind are the backends that stand for nodes with the component. PostgreSQL's
-// bear the names of the nodes; the directory's are numbered in the order of the
-// inventory (haproxy.cfg). The address tells where the name does not.
-func (v view) behind(b balancer, component platform.Component, port int) []known {
-	var out []known
+// have the names of the nodes, the directory's are numbered in the order of the
+// inventory (haproxy.cfg); where the name does not tell, the address does.
+func (v view) behind(b balancer, component platform.Component, port int) pool {
+	var out pool
 	for _, s := range b.Backends {
 		for i, n := range v.scope.Topology.With(component) {
 			named := same(s.Name, n.Name) && component == platform.Database
@@ -249,10 +234,22 @@ func (v view) behind(b balancer, component platform.Component, port int) []known
 	return out
 }
 
-func shown(servers []known) string {
-	lines := make([]string, len(servers))
-	for i, s := range servers {
-		lines[i] = strings.TrimSpace(fmt.Sprintf("%s (%s): %s %s", s.of, s.Proxy+"/"+s.Name, s.Status, s.Check))
+// where are the nodes whose status it holds for.
+func (p pool) where(holds func(status string) bool) []string {
+	var out []string
+	for _, s := range p {
+		if holds(s.Status) {
+			out = append(out, s.node)
+		}
+	}
+	return out
+}
+
+// String shows each server, one a line.
+func (p pool) String() string {
+	lines := make([]string, len(p))
+	for i, s := range p {
+		lines[i] = strings.TrimSpace(fmt.Sprintf("%s (%s/%s): %s %s", s.node, s.Proxy, s.Name, s.Status, s.Check))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -11,13 +11,14 @@ import (
 	"carbonio-check/platform"
 )
 
-// A view is the cluster as one vantage sees it.
+// A view is the cluster as one vantage sees it: a firewall may hide another part
+// of it from each.
 type view struct {
 	cluster.View[member]
 	scope checks.Scope
 	// proof is what a verdict on the whole cluster rests on: those that were seen.
 	proof checks.Proof
-	at    time.Time // when the last member was looked at
+	at    time.Time // of the last look at a member
 }
 
 // A member is what was seen of one database node.
@@ -25,76 +26,79 @@ type member struct {
 	checks.Sight[checks.Nothing, answer]
 	answer
 	name  string       // what Patroni calls it
-	sql   server       // what PostgreSQL says itself; empty: not asked, or no answer
-	login checks.Proof // that it does
+	sql   server       // what PostgreSQL reports itself; empty: not asked, or no response
+	login checks.Proof // of sql
 }
 
 // Node is the name of the node.
 func (m member) Node() string { return m.Target.Node }
 
-// views are the clusters by who saw them: each vantage may see another half of
-// one that a firewall has cut.
+// views are the clusters by the vantage that sees them.
 func views(scope checks.Scope, seen checks.Record) map[string]view {
 	type key struct{ vantage, node string }
 	asked := map[key]checks.Sight[platform.Login, server]{}
-	proofs := map[string][]checks.Proof{}
 	for s := range logins.In(seen) {
 		asked[key{s.Vantage, s.Target.Node}] = s
-		proofs[s.Vantage] = append(proofs[s.Vantage], s.Proof())
 	}
 	out := map[string]view{}
 	for _, c := range cluster.Views(seen, members, func(s checks.Sight[checks.Nothing, answer]) member {
 		said, _ := s.Got()
-		m := member{Sight: s, answer: said, name: said.called(s.Target)}
-		if login, ok := asked[key{s.Vantage, s.Target.Node}]; ok {
-			m.sql, _ = login.Got()
-			m.login = login.Proof()
-		}
-		return m
+		login := asked[key{s.Vantage, s.Target.Node}]
+		sql, _ := login.Got()
+		return member{s, said, said.called(s.Target), sql, login.Proof()}
 	}) {
 		v := view{View: c, scope: scope}
-		for _, m := range v.Members {
-			proofs[c.Vantage] = append(proofs[c.Vantage], m.Proof())
+		var proofs []checks.Proof
+		for i := range v.Members {
+			m := &v.Members[i]
+			m.name = v.called(*m)
+			if proofs = append(proofs, m.Proof()); m.login != (checks.Proof{}) {
+				proofs = append(proofs, m.login)
+			}
 			if m.At.After(v.at) {
 				v.at = m.At
 			}
 		}
-		v.proof = checks.Together(proofs[c.Vantage]...).Part()
-		v.nameSilent()
+		v.proof = checks.Together(proofs...).Part()
 		out[c.Vantage] = v
 	}
 	return out
 }
 
-// nameSilent takes the names of members that told none from what others tell.
-func (v view) nameSilent() {
-	for i := range v.Members {
-		m := &v.Members[i]
-		for _, other := range v.Members {
-			if e, ok := other.entry(m.Target); ok && m.Cluster == nil && same(m.name, m.Node()) {
-				m.name = e.Name
-			}
+// called is what Patroni calls the member: by its own word, or by that of others.
+func (v view) called(m member) string {
+	for _, other := range v.Members {
+		if e, ok := other.entry(m.Target); ok && m.Cluster == nil && same(m.name, m.Node()) {
+			return e.Name
 		}
 	}
+	return m.name
 }
 
 // those are the members for which it holds.
 func (v view) those(holds func(member) bool) []member { return cluster.Those(v.Members, holds) }
 
-// silent says whether the member said nothing of itself.
+// silent says whether the member reported no status.
 func (m member) silent() bool { return m.Status == nil }
 
-// told says whether PostgreSQL of the member said something itself.
+// told says whether PostgreSQL of the member reported anything.
 func (m member) told() bool { return m.sql.Version > 0 }
 
-// last is the latest status of a member that gave one.
+// last is the latest status of a member that reported one.
 func (m member) last() status { return *cmp.Or(m.Later, m.Status) }
 
-func (m member) standby() bool { return m.Status != nil && m.Status.Role == "standby_leader" }
+// version is that of the member's PostgreSQL, and the proof of it; zero when it is
+// not reported.
+func (m member) version() (int, checks.Proof) {
+	if m.Status != nil && m.Status.ServerVersion > 0 {
+		return m.Status.ServerVersion, m.Proof()
+	}
+	return m.sql.Version, m.login
+}
 
-// leads says whether the member takes writes, by Patroni's or by its own word.
-// A member of which Patroni is silent may still do so, unless its PostgreSQL says
-// otherwise, does not run, or receives what another one writes.
+// leads says whether the member accepts writes, according to Patroni or to
+// PostgreSQL. While Patroni is silent it may still do so, unless its PostgreSQL
+// denies it, does not run, or receives what another member writes.
 func (v view) leads(m member) cluster.Answer {
 	switch {
 	case m.Status != nil && m.Status.leads(), m.told() && !m.sql.Recovery:
@@ -105,7 +109,7 @@ func (v view) leads(m member) cluster.Answer {
 	return cluster.Unseen
 }
 
-// leading counts those that take writes.
+// leading counts those that accept writes.
 func (v view) leading() cluster.Count[member] { return cluster.Ask(v.Members, v.leads) }
 
 // leader is the one that was seen to lead; false when none was, or several.
@@ -117,29 +121,33 @@ func (v view) leader() (member, bool) {
 	return leading[0], true
 }
 
-// named says whether any topology names the member.
+// holder is who holds the leader lock, according to the first that reports one.
+func (v view) holder() string {
+	for _, m := range v.Members {
+		if m.Cluster != nil && m.Cluster.leader() != "" {
+			return m.Cluster.leader()
+		}
+	}
+	return ""
+}
+
+// named says whether any member lists this one.
 func (v view) named(m member) bool {
 	return slices.ContainsFunc(v.Members, func(other member) bool {
 		return other.Cluster != nil && slices.ContainsFunc(other.Cluster.Members, func(e entry) bool { return same(e.Name, m.name) })
 	})
 }
 
-// vouched says whether a silent member works by the word of others: one streams
-// to it, and its Patroni has signed on in the store of late. It may well be that
-// only we do not reach it.
-func (v view) vouched(m member) bool { return m.silent() && v.named(m) && v.streams(m) == streaming }
+// confirmed says whether a silent member works according to others: one streams to
+// it, and its Patroni has registered in the store recently. It may be that only we
+// cannot reach it.
+func (v view) confirmed(m member) bool { return m.silent() && v.named(m) && v.streams(m) == streaming }
 
-// streaming is the state of a replica that keeps its connection to the leader.
-const streaming = "streaming"
-
-// streams is the state of the member's replication, in the words of whoever it
-// replicates from; empty when nobody knows it.
+// streams is the state of the member's replication, according to whoever it
+// replicates from; empty when nobody streams to it.
 func (v view) streams(m member) string {
 	state := ""
-	for _, other := range v.Members {
-		if other.Status == nil {
-			continue
-		}
+	for _, other := range v.those(func(m member) bool { return !m.silent() }) {
 		for _, s := range other.last().Replication {
 			if same(s.Name, application(m.name)) && state != streaming {
 				state = s.State
@@ -149,34 +157,8 @@ func (v view) streams(m member) string {
 	return state
 }
 
-// application is the name of a replica as PostgreSQL shows it: cut to the length
-// of its identifiers.
-func application(name string) string { return name[:min(len(name), 63)] }
-
-// holder is who holds the leader lock, by the first topology that names one.
-func (v view) holder() string {
-	for _, m := range v.Members {
-		if name := m.holder(); name != "" {
-			return name
-		}
-	}
-	return ""
-}
-
-func (m member) holder() string {
-	if m.Cluster == nil {
-		return ""
-	}
-	for _, e := range m.Cluster.Members {
-		if e.leads() {
-			return e.Name
-		}
-	}
-	return ""
-}
-
-// storeAge is how long the member had not seen the store when it answered, by
-// its own clock alone; false when it does not say.
+// storeAge is how long the member had not seen the store when it responded, by its
+// own clock alone; false when it does not report that.
 func (m member) storeAge() (time.Duration, bool) {
 	if m.Status.DCSLastSeen <= 0 || m.Date.IsZero() {
 		return 0, false
@@ -193,33 +175,25 @@ func (m member) lost() bool {
 	return m.Status.Failsafe || age > ttl || m.Status.Unlocked && m.Cluster == nil
 }
 
-// blind is a finding that the silence of members explains, wherever that
-// silence is a finding of its own.
-func (v view) blind(f checks.Finding) checks.Finding {
+// becauseSilent is the finding, explained by the members that are silent.
+func (v view) becauseSilent(f checks.Finding) checks.Finding {
 	return cluster.Because(f, agreement, v.those(member.silent))
 }
 
-// storeless is a finding that the loss of the store explains.
-func (v view) storeless(f checks.Finding) checks.Finding {
+// becauseStoreless is the finding, explained by the members that lost the store.
+func (v view) becauseStoreless(f checks.Finding) checks.Finding {
 	return cluster.Because(f, unlocked, v.those(member.lost))
 }
 
-// unheard says how many members a verdict was made without: "" or "; svc2 is silent".
-func (v view) unheard() string {
-	silent := v.those(member.silent)
-	switch len(silent) {
-	case 0:
-		return ""
-	case 1:
-		return "; " + silent[0].Node() + " is silent"
+// missing names the members that a verdict was made without: "; no status from svc2".
+func (v view) missing() string {
+	if silent := v.those(member.silent); len(silent) > 0 {
+		return "; no status from " + list(cluster.Nodes(silent))
 	}
-	return "; " + nodes(silent) + " are silent"
+	return ""
 }
 
-// nodes lists members: "svc1.example.com, svc2.example.com".
-func nodes(all []member) string { return list(cluster.Nodes(all)) }
-
-// most is how many names a message repeats of what servers said.
+// most is how many names a message repeats of what servers reported.
 const most = 6
 
 func list(names []string) string {

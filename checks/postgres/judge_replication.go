@@ -11,45 +11,41 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-const (
-	// recent is how long a failover is worth a warning (ours: a checker that
-	// runs every day tells of each once).
-	recent = 24 * time.Hour
-	lately = "the last 24 hours"
-)
+// recent is how long a failover is worth a warning (ours: a check that runs every
+// day reports each once).
+const recent = 24 * time.Hour
 
-// judgeTimeline holds the leader against the newest timeline that anybody knows.
+// judgeTimeline compares the leader's timeline with the newest that is known.
 func (v view) judgeTimeline() checks.Finding {
 	newest, whose, past := v.newest()
 	var late []string
 	for _, f := range past {
 		if age := v.at.Sub(f.at); !f.at.IsZero() && age < recent {
-			late = append(late, fmt.Sprintf("%s: timeline %d, led by %s", f.at.UTC().Format(time.RFC3339), f.timeline+1, cmp.Or(f.leader, "?")))
+			late = append(late, fmt.Sprintf("%s: timeline %d, leader: %s", f.at.UTC().Format(time.RFC3339), f.timeline+1, cmp.Or(f.leader, "?")))
 		}
 	}
 	l, led := v.leader()
 	led = led && l.Status != nil
-	alone := v.leading().ExactlyOne() == cluster.Yes
 	switch {
 	case newest == 0:
-		return v.blind(timeline.Unknown(v.proof, subject, "no member says which timeline it is on"))
+		return v.becauseSilent(timeline.Unknown(v.proof, subject, "no member reports its timeline"))
 	case led && l.Status.Timeline > 0 && l.Status.Timeline < newest:
-		return timeline.Fail(v.proof, subject, "%s leads on timeline %d, older than %d of %s", l.Node(), l.Status.Timeline, newest, whose).
+		return timeline.Fail(v.proof, subject, "the leader %s is on timeline %d, which is older than %d of %s", l.Node(), l.Status.Timeline, newest, whose).
 			Saw(v.roles()).Wanted(fmt.Sprintf("a leader on timeline %d", newest)).
-			Fix("patronictl -c /etc/patroni/config.yml history\npg_controldata /var/lib/postgresql/16/main | grep -i timeline     # on every node, before anything is thrown away")
+			Fix(patronictl + "history\npg_controldata /var/lib/postgresql/16/main | grep -i timeline   # on every database node, before any data is discarded")
 	case len(late) > 0:
-		return timeline.Warn(v.proof, subject, "the leader changed %s within %s", times(len(late)), lately).
-			Saw(strings.Join(late[max(0, len(late)-most):], "\n")).Wanted("no failover that nobody ordered")
-	case !led || !alone:
-		return v.storeless(v.blind(timeline.Unknown(v.proof, subject, "there is no one leader to hold against timeline %d", newest))).Needing(leader.On(subject))
+		return timeline.Warn(v.proof, subject, "the leader has changed in the last 24 hours (failovers: %d)", len(late)).
+			Saw(strings.Join(late[max(0, len(late)-most):], "\n")).Wanted("no unplanned failover")
+	case !led || v.leading().ExactlyOne() != cluster.Yes:
+		return v.becauseStoreless(v.becauseSilent(timeline.Unknown(v.proof, subject, "there is no single leader to compare with timeline %d", newest))).Needing(leader.On(subject))
 	case len(past) == 0 && !slices.ContainsFunc(v.Members, func(m member) bool { return m.Status != nil && m.HistoryUnseen == nil }):
-		return v.storeless(v.blind(timeline.Unknown(v.proof, subject, "no member tells which failovers there were")))
+		return v.becauseStoreless(v.becauseSilent(timeline.Unknown(v.proof, subject, "no member reports the history of failovers")))
 	}
-	return timeline.Pass(v.proof, subject, "timeline %d is the newest, and the leader did not change within %s%s", newest, lately, v.unheard())
+	return timeline.Pass(v.proof, subject, "timeline %d is the newest, and the leader has not changed in the last 24 hours%s", newest, v.missing())
 }
 
-// newest is the newest timeline that anybody knows, whose it is, and the failovers
-// of the longest history.
+// newest is the newest timeline that is known, whose it is, and the failovers of the
+// longest history.
 func (v view) newest() (newest int, whose string, past []failover) {
 	for _, m := range v.Members {
 		if h := failovers(m.History); len(h) > len(past) {
@@ -65,13 +61,6 @@ func (v view) newest() (newest int, whose string, past []failover) {
 	return newest, whose, past
 }
 
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
 // A failover is the end of a timeline. Old entries have no time and no leader.
 type failover struct {
 	timeline int
@@ -79,7 +68,7 @@ type failover struct {
 	leader   string
 }
 
-// failovers reads a history, and leaves out what is none.
+// failovers reads a history, and omits what is no failover.
 func failovers(history [][]any) []failover {
 	var out []failover
 	for _, h := range history {
@@ -104,55 +93,52 @@ func failovers(history [][]any) []failover {
 func (v view) judgeReplica(m member) checks.Finding {
 	name := m.Node()
 	if m.silent() {
-		return replicas.Unknown(m, name, "%s does not say how far it is", name) // its silence: Needs of the catalogue
+		return replicas.Unknown(m, name, "%s does not report its position", name) // agreement, which the catalogue needs, explains it
 	}
 	l, led := v.leader()
 	s, streams := m.last(), v.streams(m)
+	rebuild := on(name) + "journalctl -u patroni -n 50\n" + patronictl + "reinit carbonio-psql-cluster " + name + "   # last resort: copies everything to it again"
 	switch {
 	case s.State != running && s.State != streaming:
-		return replicas.Fail(m, name, "PostgreSQL of %s is not running: %s", name, s.State).
-			Saw(s.State).Wanted(running)
+		return replicas.Fail(m, name, "PostgreSQL on %s is not running: %s", name, s.State).Saw(s.State).Wanted(running).Fix(rebuild)
 	case !led || l.Status == nil:
-		return v.blind(replicas.Unknown(m, name, "there is no one leader to hold %s against", name)).Needing(leader.On(subject))
+		return v.becauseSilent(replicas.Unknown(m, name, "there is no single leader to compare %s with", name)).Needing(leader.On(subject))
 	case s.Timeline > 0 && s.Timeline < l.Status.Timeline:
 		return replicas.Fail(m, name, "%s is on timeline %d, its leader on %d", name, s.Timeline, l.Status.Timeline).
-			Saw(position(m, l)).Wanted(fmt.Sprintf("timeline %d", l.Status.Timeline))
+			Saw(position(m, l)).Wanted(fmt.Sprintf("timeline %d", l.Status.Timeline)).Fix(rebuild)
 	case streams == "":
-		return replicas.Fail(m, name, "%s does not stream from %s", name, l.Node()).
-			Saw(position(m, l)).Wanted(streaming)
+		return replicas.Fail(m, name, "%s does not stream from %s", name, l.Node()).Saw(position(m, l)).Wanted(streaming).Fix(rebuild)
 	case streams != streaming:
 		return replicas.Warn(m, name, "%s is catching up with %s: %s", name, l.Node(), streams).
-			Saw(position(m, l)).Wanted(streaming)
+			Saw(position(m, l)).Wanted(streaming).Fix(on(name) + "journalctl -u patroni -n 50")
 	}
 	return judgeLag(m, l)
 }
 
-// judgeLag holds what the replica has applied against what the leader had written:
-// where it was asked twice, against a moment before, so load alone fails nobody.
+// judgeLag compares what the replica has replayed with what the leader had written:
+// where it was asked twice, with a moment before, so that load alone fails nobody.
 func judgeLag(m, l member) checks.Finding {
 	name, s := m.Node(), m.last()
 	behind := max(0, l.Status.XLog.Location-s.XLog.Replayed)
 	stuck := m.Later != nil && m.Later.XLog.Replayed == m.Status.XLog.Replayed
-	want := "at most 1 MiB behind"
+	const want = "at most 1 MiB behind"
 	switch {
 	case l.Status.XLog.Location == 0:
-		return replicas.Unknown(m, name, "%s does not say how far it has written", l.Node())
+		return replicas.Unknown(m, name, "%s does not report how much it has written", l.Node())
 	case s.XLog.Paused:
-		return replicas.Warn(m, name, "%s receives, and its replay is paused", name).
-			Saw(position(m, l)).Wanted("replay that goes on").
-			Fix("psql -c 'SELECT pg_wal_replay_resume()'     # on " + name)
+		return replicas.Warn(m, name, "%s receives, but its replay is paused", name).Saw(position(m, l)).Wanted("replay that continues").
+			Fix(on(name) + "psql -c 'SELECT pg_wal_replay_resume()'")
 	case behind > maxLag && stuck:
-		return replicas.Fail(m, name, "%s is %s behind, and stands still", name, size(behind)).
-			Saw(position(m, l)).Wanted(want).
-			Fix("journalctl -u patroni -n 50; ps -o stat,etime,cmd -C postgres     # on " + name + ": what holds the startup process?")
+		return replicas.Fail(m, name, "%s is %s behind and makes no progress", name, size(behind)).Saw(position(m, l)).Wanted(want).
+			Fix(on(name) + "journalctl -u patroni -n 50; ps -o stat,etime,cmd -C postgres   # what blocks the startup process?")
 	case behind > maxLag:
-		return replicas.Warn(m, name, "%s is %s behind", name, size(behind)).
-			Saw(position(m, l)).Wanted(want)
+		return replicas.Warn(m, name, "%s is %s behind", name, size(behind)).Saw(position(m, l)).Wanted(want).
+			Fix(on(name) + "journalctl -u patroni -n 50")
 	}
 	return replicas.Pass(checks.Together(m, l), name, "%s streams, %s behind %s", name, size(behind), l.Node()).Saw(position(m, l))
 }
 
-// position shows where a replica is, and where its leader.
+// position shows how far a replica is, and its leader.
 func position(m, l member) string {
 	s := m.last()
 	saw := fmt.Sprintf("%s: timeline %d, received %d, replayed %d\n%s: timeline %d, written %d",
@@ -163,13 +149,9 @@ func position(m, l member) string {
 	return saw
 }
 
-// size words a number of bytes.
 func size(bytes int64) string {
-	switch {
-	case bytes >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
-	case bytes >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	if bytes < 1<<20 {
+		return fmt.Sprintf("%d bytes", bytes)
 	}
-	return fmt.Sprintf("%d bytes", bytes)
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }

@@ -83,17 +83,17 @@ func TestJudgeHAProxy(t *testing.T) {
 		unread   string
 		want     []string // of 5432, 389, 7000
 	}{
-		"well":               {all, "", "", "", []string{"pass leads to svc1", "pass 2 directory servers", "pass"}},
+		"well":               {all, "", "", "", []string{"pass HAProxy forwards to svc1", "pass 2 directory servers", "pass"}},
 		"process not seen":   {held(""), "", "", "", []string{"pass", "pass", "pass"}},
 		"not there":          {nil, "", "", "", []string{"fail nothing listens on port 5432", "fail nothing", "fail nothing"}},
-		"pgpool":             {map[int]string{5432: "pgpool", 389: "haproxy", 7000: "haproxy"}, "", "", "", []string{"fail pgpool holds port 5432", "pass", "pass"}},
+		"pgpool":             {map[int]string{5432: "pgpool", 389: "haproxy", 7000: "haproxy"}, "", "", "", []string{"fail port 5432 of mbox1.example.com is taken by pgpool", "pass", "pass"}},
 		"no statistics":      {all, "", "", "no", []string{"unknown", "unknown", "unknown the statistics cannot be read"}},
-		"no leader":          {all, "svc1.example.com,0,UP", "svc1.example.com,0,DOWN", "", []string{"fail no leader to lead to", "pass", "pass"}},
+		"no leader":          {all, "svc1.example.com,0,UP", "svc1.example.com,0,DOWN", "", []string{"fail HAProxy has no leader to forward to", "pass", "pass"}},
 		"writes to both":     {all, "0,DOWN,1,L7STS", "0,UP,1,L7OK", "", []string{"fail sends writes to svc1.example.com, svc2.example.com", "pass", "pass"}},
 		"not asked":          {all, "svc1.example.com,0,UP", "svc1.example.com,0,no check", "", []string{"fail does not ask Patroni", "pass", "pass"}},
 		"a node unknown":     {all, "one,svc2", "one,old", "", []string{"warn does not know every database node", "pass", "pass"}},
 		"none known":         {all, "region_one,svc", "region_one,pg", "", []string{"fail knows no database node", "pass", "pass"}},
-		"a directory down":   {all, "ldap-2,0,UP", "ldap-2,0,DOWN", "", []string{"pass", "fail svc2.example.com is down", "pass"}},
+		"a directory down":   {all, "ldap-2,0,UP", "ldap-2,0,DOWN", "", []string{"pass", "fail HAProxy considers svc2.example.com down", "pass"}},
 		"a directory missed": {all, "ldap-2", "other", "", []string{"pass", "warn does not know every directory server", "pass"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestObserveUnits(t *testing.T) {
 	_, err = observeUnits(t.Context(), checks.Host{Run: checkstest.Commands(nil)}, target{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	_, err = observeUnits(t.Context(), checks.Host{Run: func(context.Context, string, ...string) (string, error) { return "", nil }}, target{})
-	require.EqualError(t, err, "systemctl show says nothing")
+	require.EqualError(t, err, "systemctl show lists no unit")
 }
 
 func TestService(t *testing.T) {
@@ -177,7 +177,7 @@ func TestService(t *testing.T) {
 		"instance runs":        {instance, checks.Fail, "postgresql@16-main.service"},
 		"Patroni at boot":      {change("UnitFileState=enabled", "UnitFileState=disabled"), checks.Fail, "does not start at boot"},
 		"Patroni stopped":      {change("ActiveState=active", "ActiveState=failed"), checks.Fail, "patroni.service is failed"},
-		"no Patroni":           {parseUnits(showUbuntu)[1:], checks.Fail, "there is no patroni.service"},
+		"no Patroni":           {parseUnits(showUbuntu)[1:], checks.Fail, "patroni.service is not installed"},
 	} {
 		f := only(t, services.In(seenOf(t, node, "service", node, c.units)), judgeService)
 		require.Equal(t, c.want, f.Status, name)

@@ -12,7 +12,7 @@ import (
 	"carbonio-check/checks"
 )
 
-// A unit is what systemd says of one; Load is "not-found" where there is none.
+// A unit is one of systemd; Load is "not-found" where it does not exist.
 type unit struct {
 	Name   string `json:"name"`
 	Load   string `json:"load"`
@@ -23,14 +23,14 @@ type unit struct {
 
 const unitPatroni = "patroni.service"
 
-// observeUnits asks for Patroni and for all that would start PostgreSQL beside
-// it: the unit of Ubuntu, which starts instances, those, and the unit of RHEL.
+// observeUnits asks for Patroni and for everything that would start PostgreSQL
+// beside it: the unit of Ubuntu, its instances, and the unit of RHEL.
 func observeUnits(ctx context.Context, host checks.Host, _ target) ([]unit, error) {
 	out, err := host.Run(ctx, "systemctl", "show", "--property=Id,LoadState,UnitFileState,ActiveState,SubState",
 		unitPatroni, "postgresql.service", "postgresql-16.service", "postgresql@*.service")
 	units := parseUnits(out)
 	if err == nil && len(units) == 0 {
-		err = errors.New("systemctl show says nothing")
+		err = errors.New("systemctl show lists no unit")
 	}
 	return units, err
 }
@@ -51,10 +51,10 @@ func parseUnits(show string) []unit {
 	return out
 }
 
-// A balancer is HAProxy of this node: who listens on its ports, and what its
-// statistics say of the servers behind it.
+// A balancer is HAProxy on this node: what listens on its ports, and the servers in
+// its statistics.
 type balancer struct {
-	Ports    map[int]string `json:"ports"` // the process that holds each; empty: not ours to see
+	Ports    map[int]string `json:"ports"` // the process that listens on each; empty where we may not know
 	Backends []backend      `json:"backends,omitempty"`
 	Unread   string         `json:"unread,omitempty"` // why there are no statistics
 }
@@ -78,7 +78,7 @@ func observeHAProxy(ctx context.Context, host checks.Host, _ target) (balancer, 
 	b := balancer{Ports: map[int]string{}}
 	for _, s := range sockets {
 		ours := s.Protocol == "tcp" && slices.Contains([]int{portPostgres, portDirectory, portStats}, s.Port)
-		// Carbonio connects to localhost; another address may be another's.
+		// Carbonio connects to localhost; other addresses may belong to others.
 		local := s.Address.IsUnspecified() || slices.Contains(localhost, s.Address.Unmap())
 		if _, known := b.Ports[s.Port]; ours && local && !known {
 			b.Ports[s.Port] = s.Process
@@ -104,8 +104,8 @@ func observeHAProxy(ctx context.Context, host checks.Host, _ target) (balancer, 
 	return b, nil
 }
 
-// parseStats reads the servers from HAProxy's statistics: a header that names
-// the columns, and a line for each front, each back and each server.
+// parseStats reads the servers from HAProxy's statistics: a header with the names of
+// the columns, and a line for each frontend, backend and server.
 func parseStats(text []byte) ([]backend, error) {
 	r := csv.NewReader(bytes.NewReader(bytes.TrimLeft(text, "# ")))
 	r.FieldsPerRecord, r.LazyQuotes = -1, true
@@ -117,7 +117,7 @@ func parseStats(text []byte) ([]backend, error) {
 		}
 	}
 	if err != nil || columns["pxname"]*columns["svname"]*columns["status"] == 0 {
-		return nil, errors.New("not the statistics of HAProxy")
+		return nil, errors.New("they are not in the format of HAProxy")
 	}
 	out := []backend{}
 	for _, row := range rows[1:] {

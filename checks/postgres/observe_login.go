@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,7 +16,7 @@ import (
 	"carbonio-check/platform"
 )
 
-// A server is what PostgreSQL says itself.
+// A server is what PostgreSQL on one node reports itself.
 type server struct {
 	// Contact is how the attempt to connect ended where it failed; the rest is
 	// empty then.
@@ -30,21 +31,21 @@ type database struct {
 	Owner string `json:"owner"`
 }
 
-// question is all that is asked, in one round trip.
+// question is everything that is asked, in one round trip.
 const question = `SELECT current_setting('server_version_num'), pg_is_in_recovery();
 SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate ORDER BY datname`
 
 const (
 	// everywhere is a database that every server has.
 	everywhere = "postgres"
-	// methods are the ways to log in that do not hand the password to whoever
-	// listens there: everything but "password", which sends it in the clear.
+	// methods are the ways to log in that do not reveal the password to whoever
+	// listens: all but "password", which sends it in the clear.
 	methods = "none,md5,scram-sha-256"
-	// maxMessage bounds one message of the server, in bytes.
+	// maxMessage bounds a single message of the server, in bytes.
 	maxMessage = 1 << 16
 )
 
-// observeLogin logs in to PostgreSQL of one node.
+// observeLogin logs in to PostgreSQL on one node.
 func observeLogin(ctx context.Context, host checks.Host, t checks.Target[platform.Login]) (server, error) {
 	if t.Address == "" {
 		return server{}, checks.ErrNoAddress
@@ -68,7 +69,7 @@ func observeLogin(ctx context.Context, host checks.Host, t checks.Target[platfor
 	case err != nil:
 		return server{}, err
 	}
-	defer func() { cancel(); <-conn.CleanupDone() }() // after an error it would take its time
+	defer func() { cancel(); <-conn.CleanupDone() }() // after an error it would take long
 	defer conn.Close(ctx)
 	results, err := conn.Exec(ctx, question).ReadAll()
 	if err != nil {
@@ -77,7 +78,7 @@ func observeLogin(ctx context.Context, host checks.Host, t checks.Target[platfor
 	return read(results)
 }
 
-// connect tries with encryption, and without where the server has none.
+// connect encrypts where the server can.
 func connect(ctx context.Context, conf *pgconn.Config, network *dialer) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, conf)
 	var said *pgconn.PgError
@@ -96,14 +97,10 @@ func connect(ctx context.Context, conf *pgconn.Config, network *dialer) (*pgconn
 	return nil, errors.Unwrap(err) // without the user's name
 }
 
-// configure makes a configuration that nothing but its arguments decides: not the
-// environment, not the files of the user.
+// configure makes a configuration that depends on nothing but its arguments: not on
+// the environment, nor on files of the user.
 func configure(ctx context.Context, network checks.Network, address, user, password string) (*pgconn.Config, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
+	server, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil, err
 	}
@@ -111,9 +108,9 @@ func configure(ctx context.Context, network checks.Network, address, user, passw
 	if err != nil {
 		return nil, errors.New("the PG… variables of the environment cannot be used")
 	}
-	conf.Host, conf.Port, conf.User, conf.Password, conf.Database = host, uint16(number), user, password, everywhere
-	// Encrypted where the server can, as libpq does; Carbonio's has no certificate
-	// that could be verified.
+	conf.Host, conf.Port = server.Addr().String(), server.Port()
+	conf.User, conf.Password, conf.Database = user, password, everywhere
+	// As libpq does by default; Carbonio's server has no certificate to verify.
 	conf.TLSConfig, conf.Fallbacks = &tls.Config{InsecureSkipVerify: true}, nil //nolint:gosec // see above
 	conf.RuntimeParams = map[string]string{"application_name": "carbonio-check"}
 	conf.RequireAuth = methods
@@ -124,26 +121,22 @@ func configure(ctx context.Context, network checks.Network, address, user, passw
 		if err != nil {
 			return nil, err
 		}
-		return newBounded(ctx, conn), nil
+		return &bounded{conn, maxBody, context.AfterFunc(ctx, func() { conn.Close() })}, nil
 	}
 	return conf, nil
 }
 
-// A bounded connection ends with its context, and after maxBody bytes: pgconn
-// keeps every row it gets, and may go on in the background when it has failed.
+// A bounded connection ends with its context, and after maxBody bytes: pgconn keeps
+// every row, and may continue in the background after an error.
 type bounded struct {
 	net.Conn
 	left int
 	stop func() bool
 }
 
-func newBounded(ctx context.Context, conn net.Conn) *bounded {
-	return &bounded{conn, maxBody, context.AfterFunc(ctx, func() { conn.Close() })}
-}
-
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, fmt.Errorf("answer larger than %d bytes", maxBody)
+		return 0, fmt.Errorf("the answer is larger than %d bytes", maxBody)
 	}
 	n, err := b.Conn.Read(p[:min(len(p), b.left)])
 	b.left -= n
@@ -155,20 +148,20 @@ func (b *bounded) Close() error {
 	return b.Conn.Close()
 }
 
-// read takes the results apart, and believes none of their shape.
+// read decodes the results, and assumes nothing of their shape.
 func read(results []*pgconn.Result) (server, error) {
-	strange := errors.New("not the answer of PostgreSQL to what was asked")
+	unexpected := errors.New("the results are not those of the query")
 	if len(results) != 2 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 2 {
-		return server{}, strange
+		return server{}, unexpected
 	}
 	number, err := strconv.Atoi(string(results[0].Rows[0][0]))
 	if err != nil || number <= 0 {
-		return server{}, strange
+		return server{}, unexpected
 	}
 	s := server{Version: number, Recovery: string(results[0].Rows[0][1]) == "t"}
 	for _, row := range results[1].Rows {
 		if len(row) != 2 {
-			return server{}, strange
+			return server{}, unexpected
 		}
 		s.Databases = append(s.Databases, database{string(row[0]), string(row[1])})
 	}

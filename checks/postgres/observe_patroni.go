@@ -17,36 +17,35 @@ import (
 )
 
 const (
-	maxBody = 1 << 20 // of an answer; Patroni's and HAProxy's are a few kilobytes
-	// maxFailovers of a history are kept: Patroni keeps 1000 by itself.
+	// maxBody bounds an answer, in bytes; Patroni's and HAProxy's are a few kilobytes.
+	maxBody = 1 << 20
+	// maxFailovers bounds the history that is kept; Patroni keeps 1000.
 	maxFailovers = 20
-	// settle is what a replica that seems to be behind gets before it is asked
-	// again: standing still and hurrying look the same at once.
+	// settle is how long a replica that seems to be behind gets before it is asked
+	// again: one look cannot tell whether it makes progress.
 	settle = time.Second
 	// maxLag is Patroni's maximum_lag_on_failover (patroni.config.yaml).
 	maxLag = 1 << 20
 )
 
-// An answer is all that Patroni of one node said.
+// An answer is all that Patroni on one node reports.
 type answer struct {
-	// Contact is how the attempt ended where no status came back. Patroni takes
-	// its status from PostgreSQL: when that hangs, the rest may still come.
+	// Contact is how the attempt to get the status ended where it failed. The status
+	// comes from PostgreSQL: when that hangs, the rest may still arrive.
 	Contact checks.Contact `json:"contact,omitzero"`
-
-	Status  *status   `json:"status,omitempty"`  // of itself: GET /patroni
-	Later   *status   `json:"later,omitempty"`   // asked again, where it seemed behind
-	Cluster *topology `json:"cluster,omitempty"` // of all members: GET /cluster
-	History [][]any   `json:"history,omitempty"` // [timeline, LSN, reason, time, new leader], oldest first: GET /history
-	// Date is the time by the member's own clock, when it gave its status.
+	Status  *status        `json:"status,omitempty"`  // of itself: GET /patroni
+	Later   *status        `json:"later,omitempty"`   // the same again, where it seemed behind
+	Cluster *topology      `json:"cluster,omitempty"` // of all members: GET /cluster
+	History [][]any        `json:"history,omitempty"` // [timeline, LSN, reason, time, new leader], oldest first: GET /history
+	// Date is the time by the member's own clock when it reported its status.
 	Date time.Time `json:"date,omitzero"`
-
-	// ClusterUnseen and HistoryUnseen are why a member that gave its status did
-	// not give the rest.
+	// ClusterUnseen and HistoryUnseen are why a member that reported its status did
+	// not report the rest.
 	ClusterUnseen *checks.Unseen `json:"cluster_unseen,omitempty"`
 	HistoryUnseen *checks.Unseen `json:"history_unseen,omitempty"`
 }
 
-// A status is a member's word on itself. Patroni 2 and 3 call the leader
+// A status is what a member reports of itself. Patroni 2 and 3 call the leader
 // "master", 4 "primary".
 type status struct {
 	State         string   `json:"state"`
@@ -67,18 +66,29 @@ type status struct {
 	} `json:"patroni"`
 }
 
-// running is the state of a PostgreSQL that takes connections.
-const running = "running"
+// The states of a PostgreSQL that accepts connections; streaming is also that of a
+// replica's connection to the leader.
+const (
+	running   = "running"
+	streaming = "streaming"
+)
 
-// leads says whether the member leads, by its own word.
+// standbyLeader is the role of the leader of a cluster that only follows another.
+const standbyLeader = "standby_leader"
+
+// leads says whether the member leads, according to itself.
 func (s status) leads() bool {
-	return s.State == running && slices.Contains([]string{"primary", "master", "standby_leader"}, s.Role)
+	return s.State == running && slices.Contains([]string{"primary", "master", standbyLeader}, s.Role)
 }
 
-// streamsTo says whether a replica of that name gets what the member writes.
+// streamsTo says whether a replica of that name receives what the member writes.
 func (s status) streamsTo(name string) bool {
 	return slices.ContainsFunc(s.Replication, func(r sender) bool { return same(r.Name, application(name)) })
 }
+
+// application is the name of a replica as PostgreSQL shows it: cut to the length
+// of its identifiers.
+func application(name string) string { return name[:min(len(name), 63)] }
 
 // xlog holds positions in bytes: one for a leader, two for a replica.
 type xlog struct {
@@ -88,21 +98,20 @@ type xlog struct {
 	Paused   bool  `json:"paused,omitempty"`
 }
 
-// A sender is a replica that a server streams to, by its Patroni name: behind
-// HAProxy or on loopback its address says nothing.
+// A sender is a replica that a server streams to, by its name in Patroni.
 type sender struct {
 	Name  string `json:"application_name"`
 	State string `json:"state"`
 }
 
-// A topology is what a member reads of the cluster in the store.
+// A topology is the cluster as a member finds it in the store.
 type topology struct {
 	Members []entry `json:"members"`
 	Pause   bool    `json:"pause,omitempty"`
 }
 
-// An entry is a member of a topology. Its api_url is left out: Carbonio has every
-// member advertise loopback there, and nothing must follow it.
+// An entry is a member of a topology. Its api_url is omitted: with Carbonio it is
+// always loopback, and nothing must follow it.
 type entry struct {
 	Name  string `json:"name"`
 	Role  string `json:"role"` // "leader", "replica", "sync_standby", "standby_leader", …
@@ -111,15 +120,33 @@ type entry struct {
 	Lag   lag    `json:"lag,omitempty"`
 }
 
-func (e entry) leads() bool { return e.Role == "leader" || e.Role == "standby_leader" }
+func (e entry) leads() bool { return e.Role == "leader" || e.Role == standbyLeader }
 
-// A lag is a number of bytes, as of the last round of the members.
+// leader is the name of the member that holds the leader lock; empty without one.
+func (t topology) leader() string {
+	if i := slices.IndexFunc(t.Members, entry.leads); i >= 0 {
+		return t.Members[i].Name
+	}
+	return ""
+}
+
+// names are those of the members, sorted.
+func (t topology) names() []string {
+	names := make([]string, len(t.Members))
+	for i, e := range t.Members {
+		names[i] = e.Name
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A lag is a number of bytes, as last measured by the members.
 type lag int64
 
 // unknownLag is the lag of a member that is not running: the word "unknown".
 const unknownLag lag = -1
 
-// UnmarshalJSON takes anything: what is not a number of bytes is unknown.
+// UnmarshalJSON accepts anything: what is not a number of bytes is unknown.
 func (l *lag) UnmarshalJSON(b []byte) error {
 	n, err := strconv.ParseInt(string(b), 10, 64)
 	if *l = lag(n); err != nil || n < 0 {
@@ -128,9 +155,8 @@ func (l *lag) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// observeMember asks Patroni of one node for everything at once: its server
-// closes each connection anyway, and a store that hangs must not hide what the
-// member says of itself.
+// observeMember asks Patroni on one node for everything at once: a store that hangs
+// must not hide what the member reports of itself.
 func observeMember(ctx context.Context, host checks.Host, t target) (answer, error) {
 	if t.Address == "" {
 		return answer{}, checks.ErrNoAddress
@@ -176,9 +202,9 @@ func reason(err error) *checks.Unseen {
 	return &why
 }
 
-// behind says whether a replica looks as if it did not keep up, by its own word
-// or by what the cluster knows of it; or whether a leader does not stream to a
-// replica that runs, as for the seconds in which it joins.
+// behind says whether a replica seems not to keep up, according to itself or to the
+// cluster; or whether a leader does not stream to a replica that runs, as is so for
+// some seconds when it joins.
 func (a answer) behind(t target) bool {
 	s := a.Status
 	switch {
@@ -195,13 +221,13 @@ func (a answer) behind(t target) bool {
 	return ok && e.Lag > maxLag
 }
 
-// entry finds the node in a topology: by its name, which the playbooks take from
+// entry finds the node in the topology: by its name, which the playbooks take from
 // the inventory, or by its address.
 func (a answer) entry(t target) (entry, bool) {
 	if a.Cluster == nil {
 		return entry{}, false
 	}
-	host, _, _ := net.SplitHostPort(t.Address) // without one there is none to compare
+	host, _, _ := net.SplitHostPort(t.Address) // empty without an address
 	for _, is := range []func(entry) bool{
 		func(e entry) bool { return same(e.Name, t.Node) },
 		func(e entry) bool { return host != "" && e.Host == host },
@@ -222,15 +248,15 @@ func (a answer) called(t target) string {
 	return cmp.Or(e.Name, t.Node)
 }
 
-// A client asks an HTTP server, and knows whether it took a connection.
+// A client asks an HTTP server, and knows whether it accepted a connection.
 type client struct {
 	*checks.Client
 	*dialer
 	base string
 }
 
-// A dialer notes whether a connection was accepted. Only that tells who is away
-// from who hangs: of a time-out HTTP says nothing more.
+// A dialer notes whether a connection was accepted: the time-out of an HTTP request
+// alone does not tell a server that hangs from one that is down.
 type dialer struct {
 	checks.Network
 	accepted atomic.Bool
@@ -250,8 +276,8 @@ func newClient(network checks.Network, address string) client {
 	return client{checks.NewClient(d, maxBody, 0), d, "http://" + address}
 }
 
-// ended is how an exchange that failed ended. Where something was sent back that
-// is of no use, that is no contact, and the error stays.
+// ended is how a request that failed ended. Where there was a response, only of no
+// use, the error stays.
 func (c client) ended(ctx context.Context, failed error) (checks.Contact, error) {
 	how := checks.Dialled
 	if c.accepted.Load() {
@@ -264,7 +290,7 @@ func (c client) ended(ctx context.Context, failed error) (checks.Contact, error)
 	return contact, err
 }
 
-// get asks for the body of an answer with status 200.
+// get wants an answer with HTTP status 200.
 func (c client) get(ctx context.Context, path string) (checks.Answer, error) {
 	a, err := c.Get(ctx, c.base+path, nil)
 	if err == nil && a.Status != http.StatusOK {
@@ -273,8 +299,7 @@ func (c client) get(ctx context.Context, path string) (checks.Answer, error) {
 	return a, err
 }
 
-// fetch asks for JSON. An error names the path alone: the address is that of the
-// target.
+// fetch wants JSON. Its error names the path; the address is the target's.
 func fetch[T any](ctx context.Context, c client, path string) (T, http.Header, error) {
 	var v T
 	a, err := c.get(ctx, path)
@@ -287,32 +312,30 @@ func fetch[T any](ctx context.Context, c client, path string) (T, http.Header, e
 	return v, a.Header, nil
 }
 
-// status asks a member for its own status, and takes its clock from the header.
+// status asks a member for its status, and for the time by its clock.
 func (c client) status(ctx context.Context) (*status, time.Time, error) {
 	s, header, err := fetch[*status](ctx, c, "/patroni")
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	if s == nil || s.State == "" || s.Role == "" {
-		return nil, time.Time{}, errors.New("/patroni: not an answer of Patroni")
+		return nil, time.Time{}, errors.New("/patroni: the response is not from Patroni")
 	}
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
-		date = time.Time{} // then nobody can say how old dcs_last_seen is
+		date = time.Time{} // how old dcs_last_seen is, is then unknown
 	}
 	return s, date, nil
 }
 
-// again asks a member for its status once more; nil when there is no time.
+// again asks a member for its status once more; nil when there is no time, or no
+// response: its first status stands.
 func (c client) again(ctx context.Context) *status {
 	select {
 	case <-time.After(settle):
 	case <-ctx.Done():
 		return nil
 	}
-	later, _, err := c.status(ctx)
-	if err != nil {
-		return nil // it was seen once, and says so
-	}
+	later, _, _ := c.status(ctx)
 	return later
 }

@@ -1,5 +1,5 @@
-// Package postgres looks at the database cluster: Patroni on every database
-// node, PostgreSQL behind it, and HAProxy in front of it.
+// Package postgres checks the database cluster: Patroni on every database node,
+// PostgreSQL behind it, and HAProxy in front of it.
 package postgres
 
 import (
@@ -23,7 +23,7 @@ var catalogue = []*checks.Check{
 	agreement, unlocked, leader, replicas, paused, timeline, service, haproxy, databases, version, tolerance,
 }
 
-// subject is the target of what is said of the cluster as a whole.
+// subject is the target of what is said of the whole cluster.
 const subject = "postgres"
 
 // The ports (Carbonio's HA setup).
@@ -34,26 +34,29 @@ const (
 	portStats     = 7000
 )
 
-// configRHEL names what differs there: patronictl reads its cluster from a file.
-const configRHEL = "     # RHEL: /etc/patroni/patroni.yml"
+// patronictl needs to be told its configuration, which has another name on RHEL.
+const (
+	patronictl = "patronictl -c /etc/patroni/config.yml "
+	onRHEL     = "   # RHEL: -c /etc/patroni/patroni.yml"
+)
 
 var (
 	installed = []checks.Phase{checks.Health}
-	// near: nobody else must reach the ports of a database node (platform.Rules).
+	// near: other nodes need not reach the ports of a database node (platform.Rules).
 	near = []platform.Component{platform.Database, platform.DBConnector}
 )
 
-// A target is one of which nothing more need be known.
+// A target is one without an Ask.
 type target = checks.Target[checks.Nothing]
 
 var (
-	// members: Patroni of each database node.
+	// members are Patroni on each database node.
 	members = &checks.Look[checks.Nothing, answer]{Kind: "member", Targets: memberTargets, Observe: observeMember}
-	// logins: PostgreSQL of each database node, asked itself.
+	// logins are PostgreSQL on each database node.
 	logins = &checks.Look[platform.Login, server]{Kind: "sql", Targets: loginTargets, Observe: observeLogin}
-	// services: the units of this node.
+	// services are the systemd units of this node.
 	services = &checks.Look[checks.Nothing, []unit]{Kind: "service", Targets: serviceTargets, Observe: observeUnits}
-	// balancers: HAProxy of this node.
+	// balancers are HAProxy on this node.
 	balancers = &checks.Look[checks.Nothing, balancer]{Kind: "haproxy", Targets: balancerTargets, Observe: observeHAProxy}
 )
 
@@ -64,30 +67,30 @@ var (
 
 var agreement = &checks.Check{
 	ID:      "postgres.agreement",
-	Title:   "Every database node answers, and all tell the same cluster",
-	Why:     "A node that Patroni has lost, or that lives in a cluster of its own, is no replica: nothing takes over when the leader goes.",
-	Manual:  "curl -s http://svc1.example.com:8008/cluster     # and of every other node: compare",
-	Remedy:  "systemctl status patroni; journalctl -u patroni -n 50     # on the node\npatronictl -c /etc/patroni/config.yml list" + configRHEL,
+	Title:   "Every database node responds, and all report the same cluster",
+	Why:     "A node that Patroni has lost, or that belongs to another cluster, is not a replica: it cannot take over when the leader fails.",
+	Manual:  "curl -s http://svc1.example.com:8008/cluster   # compare with every other database node",
+	Remedy:  "systemctl status patroni; journalctl -u patroni -n 50   # on that node\n" + patronictl + "list" + onRHEL,
 	Sources: []platform.Source{platform.Cluster.On("patroni.config.yaml"), platform.Patroni},
 	Phases:  installed, Components: near, Looks: byPatroni,
 }
 
 var unlocked = &checks.Check{
 	ID:      "postgres.unlocked",
-	Title:   "Every member sees the store of the leader lock, and somebody holds the lock",
-	Why:     "Patroni keeps the lock in the mesh. A leader that cannot renew it makes itself read-only after 30 seconds, and no other takes over: Carbonio loses its databases although PostgreSQL is well.",
-	Manual:  "curl -s http://svc1.example.com:8008/patroni     # cluster_unlocked, dcs_last_seen",
-	Remedy:  "consul members; journalctl -u service-discover -n 50     # on the node\ngrep -A4 ^consul: /etc/patroni/config.yml                 # is the token still valid?",
+	Title:   "Every member can reach the store of the leader lock, and one of them holds the lock",
+	Why:     "Patroni keeps the lock in the mesh. A leader that cannot renew it becomes read-only after 30 seconds, and no other node takes over: Carbonio loses its databases although PostgreSQL itself is healthy.",
+	Manual:  "curl -s http://svc1.example.com:8008/patroni   # cluster_unlocked, dcs_last_seen",
+	Remedy:  "consul members; journalctl -u service-discover -n 50   # on that node\ngrep -A4 ^consul: /etc/patroni/config.yml   # is the token still valid?",
 	Sources: []platform.Source{platform.Cluster.On("patroni.config.yaml: consul, ttl 30"), platform.Patroni},
 	Phases:  installed, Components: near, Looks: byPatroni,
 }
 
 var leader = &checks.Check{
 	ID:      "postgres.leader",
-	Title:   "Exactly one database node leads",
-	Why:     "Without a leader nothing can be written, and HAProxy refuses every connection. With two, each takes writes that the other never sees.",
-	Manual:  "patronictl -c /etc/patroni/config.yml list\ncurl -s -o /dev/null -w '%{http_code}\\n' http://svc1.example.com:8008/primary     # 200 on one node, 503 on all others",
-	Remedy:  "patronictl -c /etc/patroni/config.yml list" + configRHEL + "\njournalctl -u patroni -n 50     # why nobody takes the lock",
+	Title:   "Exactly one database node is the leader",
+	Why:     "Without a leader nothing can be written, and HAProxy refuses every connection. With two, each accepts writes that the other never sees.",
+	Manual:  patronictl + "list\ncurl -s -o /dev/null -w '%{http_code}\\n' http://svc1.example.com:8008/primary   # 200 on one node, 503 on all others",
+	Remedy:  patronictl + "list" + onRHEL + "\njournalctl -u patroni -n 50   # on every database node: why does none of them take the lock?",
 	Sources: []platform.Source{platform.RedundantStatus, platform.Patroni},
 	Phases:  installed, Components: near, Looks: byBoth,
 }
@@ -95,9 +98,9 @@ var leader = &checks.Check{
 var replicas = &checks.Check{
 	ID:      "postgres.replicas",
 	Title:   "Every other database node streams from the leader and keeps up",
-	Why:     "A replica that does not stream holds old data. Patroni refuses to promote one that is more than 1 MiB behind, and one that has not replayed what it received takes that long to take over.",
-	Manual:  "patronictl -c /etc/patroni/config.yml list\npsql -c 'SELECT application_name, state, pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication'     # on the leader",
-	Remedy:  "journalctl -u patroni -n 50     # on the replica\npatronictl -c /etc/patroni/config.yml reinit carbonio-psql-cluster NODE     # last resort: copies everything anew",
+	Why:     "A replica that does not stream holds old data. Patroni refuses to promote a replica that is more than 1 MiB behind, and one that still has to replay what it received takes that long to take over.",
+	Manual:  patronictl + "list\npsql -c 'SELECT application_name, state, pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication'   # on the leader",
+	Remedy:  "journalctl -u patroni -n 50   # on the replica\n" + patronictl + "reinit carbonio-psql-cluster   # last resort: asks for the replica, and copies everything to it again",
 	Sources: []platform.Source{platform.Cluster.On("patroni.config.yaml: maximum_lag_on_failover 1048576"), platform.Patroni.On("patronictl")},
 	Phases:  installed, Components: near, Looks: byBoth,
 	Needs: []*checks.Check{agreement},
@@ -106,50 +109,50 @@ var replicas = &checks.Check{
 var paused = &checks.Check{
 	ID:      "postgres.paused",
 	Title:   "Automatic failover is not paused",
-	Why:     "A paused Patroni watches and does nothing: when the leader dies, nobody takes over until a person does it.",
-	Manual:  "patronictl -c /etc/patroni/config.yml list     # says Maintenance mode: on",
-	Remedy:  "patronictl -c /etc/patroni/config.yml resume --wait" + configRHEL,
+	Why:     "While Patroni is paused it only watches: when the leader fails, no other node takes over until someone intervenes.",
+	Manual:  patronictl + "list   # reports Maintenance mode: on",
+	Remedy:  patronictl + "resume --wait" + onRHEL,
 	Sources: []platform.Source{platform.Patroni.On("pause")},
 	Phases:  installed, Components: near, Looks: byPatroni,
 }
 
 var timeline = &checks.Check{
 	ID:      "postgres.timeline",
-	Title:   "The leader is on the newest timeline, and did not change of late",
-	Why:     "Each failover begins a timeline. A leader on an older one has lost the writes of the newer; failovers that nobody ordered are the first sign of a node, disk or network that fails.",
-	Manual:  "patronictl -c /etc/patroni/config.yml history\ncurl -s http://svc1.example.com:8008/history",
-	Remedy:  "journalctl -u patroni --since -1day | grep -iE 'promot|demot|lock'     # on every database node: why the leader changed",
+	Title:   "The leader is on the newest timeline and has not changed recently",
+	Why:     "Each failover starts a new timeline. A leader on an older one lacks the writes of the newer; unplanned failovers are the first sign of a failing node, disk or network.",
+	Manual:  patronictl + "history\ncurl -s http://svc1.example.com:8008/history",
+	Remedy:  "journalctl -u patroni --since -1day | grep -iE 'promot|demot|lock'   # on every database node: why did the leader change?",
 	Sources: []platform.Source{platform.Policy.On("failovers within a day"), platform.Patroni},
 	Phases:  installed, Components: near, Looks: byPatroni,
 }
 
 var service = &checks.Check{
 	ID:      "postgres.service",
-	Title:   "Patroni, not systemd, starts PostgreSQL",
-	Why:     "A PostgreSQL that systemd starts at boot runs outside the cluster: it keeps Patroni's away, or takes writes that nobody replicates.",
+	Title:   "PostgreSQL is started by Patroni, not by systemd",
+	Why:     "A PostgreSQL that systemd starts at boot runs outside the cluster: Patroni cannot start its own, or writes are accepted that are not replicated.",
 	Manual:  "systemctl is-enabled postgresql.service postgresql-16.service patroni.service\nsystemctl is-active postgresql@16-main.service patroni.service",
-	Remedy:  "systemctl disable --now postgresql.service     # RHEL: postgresql-16.service\nsystemctl enable --now patroni.service",
+	Remedy:  "systemctl disable --now postgresql.service   # RHEL: postgresql-16.service\nsystemctl enable --now patroni.service",
 	Sources: []platform.Source{platform.Cluster.On("install_patroni")},
 	Phases:  installed, Components: []platform.Component{platform.Database}, Looks: []checks.AnyLook{services},
 }
 
 var haproxy = &checks.Check{
 	ID:      "postgres.haproxy",
-	Title:   "HAProxy of this node listens, and leads to the servers it should",
-	Why:     "Carbonio's services connect to PostgreSQL and to the directory through HAProxy on their own node. It must know both servers and send writes to the leader alone.",
+	Title:   "HAProxy on this node listens and forwards to the right servers",
+	Why:     "Carbonio's services reach PostgreSQL and the directory through HAProxy on their own node. It must know all servers of both, and send writes only to the leader.",
 	Manual:  "ss -lnt 'sport = :5432 or sport = :389 or sport = :7000'\ncurl -s 'http://127.0.0.1:7000/;csv' | cut -d, -f1,2,18",
 	Remedy:  "haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl restart haproxy\njournalctl -u haproxy -n 50",
 	Sources: []platform.Source{platform.Cluster.On("haproxy.cfg")},
-	// The statistics say who is up; the members say who should be.
+	// The statistics show which server is up; the members report which should be.
 	Phases: installed, Looks: []checks.AnyLook{balancers, members},
 }
 
 var databases = &checks.Check{
 	ID:      "postgres.databases",
-	Title:   "Every database belongs to the user of its name",
-	Why:     "A service logs in as the user of its database and alters its tables on upgrade: permission denied for database stops it.",
+	Title:   "Every database is owned by the user of the same name",
+	Why:     "A service logs in as the user of its database and alters its tables during an upgrade, which otherwise fails with: permission denied for database.",
 	Manual:  "psql -c 'SELECT datname, pg_get_userbyid(datdba) FROM pg_database'",
-	Remedy:  `psql -c 'ALTER DATABASE "NAME" OWNER TO "NAME"'     # on the leader`,
+	Remedy:  "psql -c 'ALTER DATABASE core OWNER TO core'   # on the leader; likewise for any other database",
 	Sources: []platform.Source{platform.Troubleshooting.On("databases")},
 	Phases:  installed, Components: near, Looks: []checks.AnyLook{logins},
 	Wants: login,
@@ -157,10 +160,10 @@ var databases = &checks.Check{
 
 var version = &checks.Check{
 	ID:      "postgres.version",
-	Title:   "Every database node runs the same PostgreSQL, of the version that the release wants",
-	Why:     "Carbonio is made for one version of PostgreSQL. Nodes of different versions cannot replicate; different patches are a surprise on failover.",
+	Title:   "Every database node runs the same PostgreSQL, in the version that the release needs",
+	Why:     "Carbonio supports one major version of PostgreSQL. Nodes with different major versions cannot replicate; with different minor versions a failover also changes the version.",
 	Manual:  "psql -c 'SHOW server_version'\nls /usr/lib/postgresql /usr/pgsql-*",
-	Remedy:  "apt-get install --only-upgrade postgresql-16     # RHEL: dnf update postgresql16-server\npatronictl -c /etc/patroni/config.yml restart carbonio-psql-cluster NODE",
+	Remedy:  "apt-get install --only-upgrade postgresql-16   # RHEL: dnf update postgresql16-server\n" + patronictl + "restart carbonio-psql-cluster   # asks for confirmation",
 	Sources: []platform.Source{platform.Changelog.On("25.6.0"), platform.HAConfiguration},
 	Phases:  installed, Components: near, Looks: byBoth,
 }
@@ -168,9 +171,9 @@ var version = &checks.Check{
 var tolerance = &checks.Check{
 	ID:      "postgres.tolerance",
 	Title:   "PostgreSQL survives the loss of one more database node",
-	Why:     "With one node left the next failure, or the next reboot, takes Carbonio down.",
-	Manual:  "patronictl -c /etc/patroni/config.yml list",
-	Remedy:  "bring the missing node back: systemctl start patroni     # on it\npatronictl -c /etc/patroni/config.yml list" + configRHEL,
+	Why:     "With only one node left, the next failure or reboot stops Carbonio.",
+	Manual:  patronictl + "list",
+	Remedy:  "systemctl start patroni   # on the node that is missing\n" + patronictl + "list" + onRHEL,
 	Sources: []platform.Source{platform.HAConfiguration.On("two database nodes")},
 	Phases:  installed, Components: near, Looks: byBoth,
 	Clusters: true,
@@ -201,29 +204,31 @@ func databaseNodes[Ask any](scope checks.Scope, port int, ask Ask) []checks.Targ
 }
 
 func serviceTargets(scope checks.Scope, _ checks.Host) ([]target, error) {
-	self := scope.Node(scope.Self().Node)
-	if !clustered(scope) || !self.Has(platform.Database) {
-		return nil, nil
-	}
-	return []target{{Name: self.Name, Node: self.Name}}, nil
+	return self(scope, clustered(scope) && scope.Node(scope.Self().Node).Has(platform.Database))
 }
 
 func balancerTargets(scope checks.Scope, _ checks.Host) ([]target, error) {
-	self := scope.Node(scope.Self().Node)
-	if len(balanced(scope, self)) == 0 {
-		return nil, nil
-	}
-	return []target{{Name: self.Name, Node: self.Name}}, nil
+	return self(scope, len(balanced(scope, scope.Self().Node)) > 0)
 }
 
-// clustered says whether Patroni is there at all: the playbooks install it
-// where the inventory names two database nodes.
+// self is this node, where it has something to look at.
+func self(scope checks.Scope, wanted bool) ([]target, error) {
+	if !wanted {
+		return nil, nil
+	}
+	n := scope.Node(scope.Self().Node)
+	return []target{{Name: n.Name, Node: n.Name}}, nil
+}
+
+// clustered says whether Patroni is installed: the playbooks do so where the
+// inventory has two database nodes.
 func clustered(scope checks.Scope) bool { return len(scope.Topology.With(platform.Database)) > 1 }
 
-// balanced are the ports that HAProxy has to listen on at a node. Where there is
-// a cluster the playbook puts it on every node but those of the directory,
-// which hold 389 themselves (install_haproxy, haproxy.cfg).
-func balanced(scope checks.Scope, n platform.Node) []int {
+// balanced are the ports that HAProxy has to listen on at a node. In a cluster the
+// playbook installs it on every node except those of the directory, which need
+// 389 for themselves (install_haproxy, haproxy.cfg).
+func balanced(scope checks.Scope, name string) []int {
+	n := scope.Node(name)
 	if scope.Topology.Inventory == nil || !clustered(scope) || n.Has(platform.Directory, platform.Replica) {
 		return nil
 	}
@@ -240,5 +245,8 @@ func balanced(scope checks.Scope, n platform.Node) []int {
 // at names a port of a node: "mbox1.example.com:5432".
 func at(node string, port int) string { return net.JoinHostPort(node, strconv.Itoa(port)) }
 
-// same says whether two names are one node's.
+// on begins a remedy with the node that it is for.
+func on(node string) string { return "# on " + node + "\n" }
+
+// same says whether two names are those of one node.
 func same(a, b string) bool { return strings.EqualFold(a, b) }

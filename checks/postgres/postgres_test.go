@@ -77,7 +77,7 @@ func TestTargets(t *testing.T) {
 		}
 		require.Equal(t, c.want, got, name)
 	}
-	require.Equal(t, []int{389, 7000}, balanced(scopeOf("mta1.example.com", true), platform.Node{Components: []platform.Component{platform.MTA}}))
+	require.Equal(t, []int{389, 7000}, balanced(scopeOf("mta1.example.com", true), "mta1.example.com"))
 }
 
 func TestLoginSetting(t *testing.T) {
@@ -126,7 +126,7 @@ func TestClusters(t *testing.T) {
 		"two-vantages-one-cut-off": {two, two, nil}, // the leader streams to the one that is silent
 		"real-replica-killed":      {three, two, nil},
 		"no-leader":                {two, nil, two},
-		"nobody-answers":           {two, nil, two},
+		"nobody-responds":          {two, nil, two},
 		"two-leaders":              {two, nil, two},
 		"leader-silent":            {two, nil, two},
 		"old-leader-hangs":         {three, nil, three},

@@ -7,7 +7,7 @@ import (
 
 var login = &checks.Setting[platform.Login]{
 	Key:     "logins.postgres",
-	Doc:     "The user to log in to PostgreSQL as, and where the password is: a file or an environment variable. What only PostgreSQL itself tells, such as the owners of the databases, is looked at with it.",
+	Doc:     "The user to log in to PostgreSQL as, and where the password is: a file or an environment variable. It reads the version, the role of each server and the owners of the databases.",
 	Sources: []platform.Source{platform.Troubleshooting.On("databases")},
 	Sample:  "{user: carbonio_adm, password: {file: /root/carbonio-inventory_postgrespassword}}",
 	Check: func(l platform.Login) error {
