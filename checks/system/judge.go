@@ -12,7 +12,7 @@ import (
 	"carbonio-check/platform"
 )
 
-// judge decides, side by side.
+// judge decides.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	v := view{scope, seen}
 	return slices.Concat(
@@ -49,6 +49,9 @@ type sight[T any] struct {
 	saw   T
 }
 
+// on is a command for the node.
+func (s sight[T]) on(command string) string { return "# on " + s.Vantage + "\n" + command }
+
 // whole says whether all of it was seen.
 func (s sight[T]) whole() bool { return s.Unseen() == checks.Unseen{} }
 
@@ -82,7 +85,7 @@ type family struct {
 // systems are those of the checks that are not for all.
 var systems = map[*checks.Check]family{
 	minimized:   {func(os checks.OS) bool { return os.ID == "ubuntu" }, "only Ubuntu comes minimized"},
-	enforcement: {isRHEL, "SELinux is looked at on RHEL only"},
+	enforcement: {isRHEL, "SELinux is checked on RHEL only"},
 	channels:    {isRHEL, "only RHEL has these repositories"},
 }
 
@@ -116,11 +119,12 @@ func judgeOS(s sight[base]) checks.Finding {
 	case os.ID == "ubuntu" && slices.Contains(ubuntu, os.Version), os.ID == "rhel" && known:
 		return distribution.Pass(s, s.Vantage, "%s is supported by Carbonio %s", name(os), s.node.Release)
 	case os.ID == "rhel" && major(os) == "9":
-		return distribution.Warn(s, s.Vantage, "Carbonio %s supports RHEL 9 as a beta only", s.node.Release).Saw(name(os)).Wanted(want)
+		return distribution.Warn(s, s.Vantage, "Carbonio %s supports RHEL 9 only as a beta", s.node.Release).Saw(name(os)).Wanted(want)
 	case os.Family() == "rhel" && os.ID != "rhel" && known:
 		return distribution.Warn(s, s.Vantage, "%s is not listed as supported, though the playbooks handle it", name(os)).Saw(name(os)).Wanted(want)
 	}
-	return distribution.Fail(s, s.Vantage, "%s is not supported by Carbonio %s", name(os), s.node.Release).Saw(name(os)).Wanted(want)
+	return distribution.Fail(s, s.Vantage, "%s is not supported by Carbonio %s", name(os), s.node.Release).Saw(name(os)).Wanted(want).
+		Fix("# reinstall " + s.Vantage + " with " + want)
 }
 
 func name(os checks.OS) string { return cmp.Or(os.Pretty, strings.TrimSpace(os.ID+" "+os.Version)) }
@@ -136,7 +140,7 @@ func judgeArchitecture(s sight[base]) checks.Finding {
 	case "":
 		return architecture.Unknown(s, s.Vantage, "the architecture could not be seen")
 	case "amd64":
-		return architecture.Pass(s, s.Vantage, "the machine is a 64-bit x86")
+		return architecture.Pass(s, s.Vantage, "the machine is x86_64")
 	}
 	return architecture.Fail(s, s.Vantage, "Carbonio has no packages for %s", s.saw.Architecture).Saw(s.saw.Architecture).Wanted("amd64")
 }
@@ -154,10 +158,11 @@ func judgeMinimized(s sight[base]) checks.Finding {
 
 func judgeUser(s sight[user]) checks.Finding {
 	if u := s.saw; u.Name != "" {
-		return account.Fail(s, s.Vantage, "a user zextras exists already").
-			Saw(fmt.Sprintf("user %s, uid %s, home %s", u.Name, u.UID, u.Home)).Wanted("no such user in /etc/passwd")
+		return account.Fail(s, s.Vantage, "the user zextras already exists").
+			Saw(fmt.Sprintf("user %s, uid %s, home %s", u.Name, u.UID, u.Home)).Wanted("no such user in /etc/passwd").
+			Fix(s.on("userdel zextras     # or, if somebody uses it: usermod -l zextras-old zextras"))
 	}
-	return account.Pass(s, s.Vantage, "there is no user zextras")
+	return account.Pass(s, s.Vantage, "no user zextras exists")
 }
 
 // The tools.
@@ -179,7 +184,7 @@ func judgeTool(s sight[[]tool], t tool) checks.Finding {
 	case t.Path == "" && t.unseen():
 		return tools.Unknown(s, t.Name, "could not look for %s: %s", t.Name, t.Unseen)
 	case t.Path == "":
-		return tools.Fail(s, t.Name, "%s is not installed", t.Name).Fix(install(s.node.OS, t.Name))
+		return tools.Fail(s, t.Name, "%s is not installed", t.Name).Fix(s.on(install(s.node.OS, t.Name)))
 	case t.Name != "python3":
 		return tools.Pass(s, t.Name, "%s is installed", t.Name)
 	case t.Version == "":
@@ -187,7 +192,7 @@ func judgeTool(s sight[[]tool], t tool) checks.Finding {
 	case beforePython37(t.Version):
 		return tools.Warn(s, t.Name, "Python %s is too old for ansible-core 2.17 and newer", t.Version).
 			Saw(t.Path + " " + t.Version).Wanted("3.7 or newer, or ansible-core 2.15.13 to 2.16 on the control node").
-			Fix("on the control node: pip install 'ansible-core>=2.15.13,<2.17'")
+			Fix("# on the control node\npip install 'ansible-core>=2.15.13,<2.17'")
 	}
 	return tools.Pass(s, t.Name, "Python %s is installed", t.Version)
 }
@@ -208,7 +213,7 @@ func judgeNetcat(s sight[[]tool], t tool) []checks.Finding {
 		return nil
 	case len(t.Missing) > 0:
 		return []checks.Finding{tools.Fail(s, t.Name, "%s does not start: %s is missing", t.Path, strings.Join(t.Missing, ", ")).
-			Fix("dnf install -y libbsd")}
+			Fix(s.on("dnf install -y libbsd"))}
 	case t.unseen():
 		return []checks.Finding{tools.Unknown(s, t.Name, "whether %s starts could not be seen: %s", t.Path, t.Unseen)}
 	}
@@ -231,7 +236,7 @@ func judgeLocale(s sight[locale]) checks.Finding {
 		fix = "dnf install -y glibc-langpack-en\nlocalectl set-locale LANG=en_US.utf8"
 	}
 	wrong := func(format string, args ...any) checks.Finding {
-		return language.Fail(s, s.Vantage, format, args...).Wanted("LANG=en_US.UTF-8").Fix(fix)
+		return language.Fail(s, s.Vantage, format, args...).Wanted("LANG=en_US.UTF-8").Fix(s.on(fix))
 	}
 	file, ok := systemLocale(l.Files, os)
 	if !ok {
@@ -241,12 +246,12 @@ func judgeLocale(s sight[locale]) checks.Finding {
 	case lang == "":
 		return wrong("no locale is set for the system").Saw("no LANG in " + file.Path)
 	case !isEnglish(lang):
-		return wrong("the system's locale is not en_US.UTF-8").Saw("LANG=" + lang + " in " + file.Path)
+		return wrong("the system locale is not en_US.UTF-8").Saw("LANG=" + lang + " in " + file.Path)
 	}
 	for _, key := range slices.Sorted(maps.Keys(file.Vars)) {
 		if value := file.Vars[key]; strings.HasPrefix(key, "LC_") && value != "" && !isEnglish(value) {
-			return wrong("%s overrides the system's locale", key).Saw(key + "=" + value + " in " + file.Path).
-				Fix("edit " + file.Path + ": take out " + key)
+			return wrong("%s overrides the system locale", key).Saw(key + "=" + value + " in " + file.Path).
+				Fix(s.unset(key, file.Path))
 		}
 	}
 	switch {
@@ -255,7 +260,16 @@ func judgeLocale(s sight[locale]) checks.Finding {
 	case !slices.ContainsFunc(l.Generated, isEnglish):
 		return wrong("en_US.UTF-8 is set but not generated").Saw("locale -a does not list en_US.utf8")
 	}
-	return language.Pass(s, s.Vantage, "the system's locale is en_US.UTF-8")
+	return language.Pass(s, s.Vantage, "the system locale is en_US.UTF-8")
+}
+
+// unset takes a variable out of a file; empty, and the catalogue speaks, unless
+// both are what they seem.
+func (s sight[T]) unset(key, file string) string {
+	if strings.Trim(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "" || file != localeUbuntu && file != localeRHEL {
+		return ""
+	}
+	return s.on(fmt.Sprintf(`sed -i -E '/^(export )?%s=/d' %s`, key, file))
 }
 
 // systemLocale is the file that the distribution reads; either may be a link to the other.
@@ -285,7 +299,7 @@ func isEnglish(value string) bool {
 
 func judgeHostname(s sight[hostname]) checks.Finding {
 	node, h := s.Vantage, s.saw
-	set := "hostnamectl set-hostname " + node
+	set, hosts := s.on("hostnamectl set-hostname "+node), s.inHosts()
 	if !platform.ValidFQDN(node) {
 		set = "" // the catalogue's: there is no better name to offer
 	}
@@ -297,35 +311,43 @@ func judgeHostname(s sight[hostname]) checks.Finding {
 		return ownName.Fail(s, node, "the hostname %s is not a valid name", h.Kernel).
 			Saw("uname -n: " + h.Kernel).Wanted("labels of letters, digits and inner hyphens").Fix(set)
 	case !strings.EqualFold(h.Kernel, node):
-		return ownName.Fail(s, node, "the hostname is %s, and the node is called %s", h.Kernel, node).
+		return ownName.Fail(s, node, "the hostname is %s, but the node is called %s", h.Kernel, node).
 			Saw("uname -n: " + h.Kernel).Wanted(node).Fix(set)
 	case h.Refused != "":
 		return ownName.Fail(s, node, "hostname -f finds no name").
-			Saw(h.Refused).Wanted(node).Fix(inHosts(node))
+			Saw(h.Refused).Wanted(node).Fix(hosts)
 	case !s.whole():
-		return ownName.Unknown(s, node, "the hostname is %s, and what hostname -f prints could not be seen: %s", h.Kernel, s.Unseen())
+		return ownName.Unknown(s, node, "the hostname is %s; what hostname -f prints could not be seen: %s", h.Kernel, s.Unseen())
 	case !strings.EqualFold(strings.TrimSuffix(h.FQDN, "."), node):
-		return ownName.Fail(s, node, "hostname -f prints %q, and the node is called %s", h.FQDN, node).
-			Saw("hostname -f: " + h.FQDN).Wanted(node).Fix(inHosts(node))
+		return ownName.Fail(s, node, "hostname -f prints %q, but the node is called %s", h.FQDN, node).
+			Saw("hostname -f: " + h.FQDN).Wanted(node).Fix(hosts)
 	}
 	return ownName.Pass(s, node, "the hostname is %s", h.Kernel)
 }
 
-// inHosts: hostname -f prints the first name of the node's line.
-func inHosts(node string) string {
-	short, _, _ := strings.Cut(node, ".")
-	return fmt.Sprintf("in /etc/hosts, the full name first: ADDRESS %s %s", node, short)
+// inHosts is the node's line in /etc/hosts, of which hostname -f prints the first
+// name.
+func (s sight[T]) inHosts() string {
+	address := "ADDRESS" // of the internal interface: ip -br addr
+	if a := s.scope.Node(s.Vantage).Address; a.IsValid() {
+		address = a.String()
+	}
+	short, _, _ := strings.Cut(s.Vantage, ".")
+	return fmt.Sprintf("# on %s, in /etc/hosts: the full name first\n%[2]s %[1]s %[3]s", s.Vantage, address, short)
 }
+
+const permissive = "sed -i 's/^SELINUX=.*/SELINUX=permissive/' /etc/selinux/config"
 
 func judgeSELinux(s sight[selinux]) checks.Finding {
 	switch {
 	case s.saw.Now == "enforcing":
 		return enforcement.Fail(s, s.Vantage, "SELinux is enforcing").
-			Saw("getenforce: Enforcing").Wanted("permissive or disabled")
+			Saw("getenforce: Enforcing").Wanted("permissive or disabled").
+			Fix(s.on("setenforce 0\n" + permissive))
 	case s.saw.Config == "enforcing":
 		return enforcement.Warn(s, s.Vantage, "SELinux will be enforcing after the next reboot").
 			Saw("SELINUX=enforcing in /etc/selinux/config").Wanted("SELINUX=permissive or disabled").
-			Fix("sed -i 's/^SELINUX=.*/SELINUX=permissive/' /etc/selinux/config")
+			Fix(s.on(permissive))
 	case s.saw.Now == "" && s.whole():
 		return enforcement.Unknown(s, s.Vantage, "getenforce prints no mode")
 	}
@@ -352,11 +374,11 @@ func judgeCPU(s sight[int]) checks.Finding {
 	profile := s.profile()
 	switch {
 	case profile.CPUs == 0:
-		return cpus.Skip(s, s.Vantage, "the policy has no size for the components of this node")
+		return cpus.Skip(s, s.Vantage, "policy.profiles has no size for the components of this node")
 	case s.saw < profile.CPUs:
-		return cpus.Warn(s, s.Vantage, "the node has fewer CPUs than its components want").
+		return cpus.Warn(s, s.Vantage, "the node has fewer CPUs than its components need").
 			Saw(strconv.Itoa(s.saw)).Wanted(fmt.Sprintf("%d (%s)", profile.CPUs, profile.Name)).
-			Fix(fmt.Sprintf("give the machine %d CPUs, or set profiles in the configuration to what was agreed", profile.CPUs))
+			Fix(fmt.Sprintf("# give %s %d CPUs, or set policy.profiles to what was agreed with Zextras", s.Vantage, profile.CPUs))
 	}
 	return cpus.Pass(s, s.Vantage, "the node has %d CPUs", s.saw)
 }
@@ -368,13 +390,13 @@ func judgeMemory(s sight[uint64]) checks.Finding {
 	case s.scope.Node(s.Vantage).Has(platform.Files) && lacks(s.saw, filesFloor):
 		return memory.Fail(s, s.Vantage, "Files needs 4 GB to start, and its node at least %d GB", filesFloor).
 			Saw(saw).Wanted(fmt.Sprintf("%d GB at least", filesFloor)).Per(platform.Requirements).
-			Fix(fmt.Sprintf("give the machine %g GB of memory", max(profile.MemoryGB, filesFloor)))
+			Fix(fmt.Sprintf("# give %s %g GB of memory", s.Vantage, max(profile.MemoryGB, filesFloor)))
 	case profile.MemoryGB == 0:
-		return memory.Skip(s, s.Vantage, "the policy has no size for the components of this node")
+		return memory.Skip(s, s.Vantage, "policy.profiles has no size for the components of this node")
 	case lacks(s.saw, profile.MemoryGB):
-		return memory.Warn(s, s.Vantage, "the node has less memory than its components want").
+		return memory.Warn(s, s.Vantage, "the node has less memory than its components need").
 			Saw(saw).Wanted(fmt.Sprintf("%g GB (%s)", profile.MemoryGB, profile.Name)).
-			Fix(fmt.Sprintf("give the machine %g GB of memory, or set profiles in the configuration to what was agreed", profile.MemoryGB))
+			Fix(fmt.Sprintf("# give %s %g GB of memory, or set policy.profiles to what was agreed with Zextras", s.Vantage, profile.MemoryGB))
 	}
 	return memory.Pass(s, s.Vantage, "the node has %s of memory", saw)
 }
@@ -422,13 +444,13 @@ func judgeRepositories(s sight[[]string]) checks.Finding {
 	}
 	if len(missing) > 0 {
 		return channels.Fail(s, s.Vantage, "not enabled: %s", strings.Join(missing, ", ")).
-			Saw(strings.Join(ids, "\n")).Wanted("BaseOS, AppStream, CodeReady, EPEL").Fix(strings.Join(enable, "\n"))
+			Saw(strings.Join(ids, "\n")).Wanted("BaseOS, AppStream, CodeReady, EPEL").Fix(s.on(strings.Join(enable, "\n")))
 	}
 	return channels.Pass(s, s.Vantage, "BaseOS, AppStream, CodeReady and EPEL are enabled")
 }
 
-// matches: beside each repository stand others of nearly the same ID that do
-// not replace it, such as epel-cisco-openh264.
+// matches leaves out repositories with nearly the same ID that do not replace it,
+// such as epel-cisco-openh264.
 func (r repository) matches(id string) bool {
 	in := func(part string) bool { return strings.Contains(strings.ToLower(id), part) }
 	return slices.ContainsFunc(r.parts, in) &&

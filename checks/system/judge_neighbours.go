@@ -12,7 +12,7 @@ import (
 	"carbonio-check/platform"
 )
 
-// A software is a program that Carbonio cannot live beside.
+// A software is a program that conflicts with Carbonio.
 type software struct {
 	name      string
 	packages  []string // patterns of path.Match
@@ -88,18 +88,18 @@ func nodeConflicts(node checks.Vantage, seen ...checks.Sight[checks.Nothing, []s
 		packages, processes := filter(names[0], s.owns), filter(names[1], s.runs)
 		verdict, message := conflicts.Warn, "%s is installed"
 		if len(processes) > 0 {
-			verdict, message = conflicts.Fail, "%s runs on this node"
+			verdict, message = conflicts.Fail, "%s is running on this node"
 		}
 		if len(packages)+len(processes) > 0 {
 			out = append(out, verdict(basis, s.name, message, s.name).
-				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(node.OS, packages)))
+				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(node, packages)))
 		}
 	}
 	if slices.ContainsFunc(seen, func(s checks.Sight[checks.Nothing, []string]) bool { return s.Unseen() != checks.Unseen{} }) {
 		return append(out, conflicts.Unseen(basis, node.Node))
 	}
 	if len(out) == 0 {
-		out = append(out, conflicts.Pass(basis, node.Node, "no software is there that Carbonio cannot live beside"))
+		out = append(out, conflicts.Pass(basis, node.Node, "no conflicting software is installed"))
 	}
 	return out
 }
@@ -126,17 +126,17 @@ func evidence(packages, processes []string) string {
 }
 
 // remove is empty, and the catalogue speaks, for what came without a package.
-func remove(os checks.OS, packages []string) string {
+func remove(node checks.Vantage, packages []string) string {
 	switch {
 	case len(packages) == 0:
 		return ""
-	case os.Family() == "rhel":
-		return "dnf remove " + strings.Join(packages, " ")
+	case node.OS.Family() == "rhel":
+		return "# on " + node.Node + "\ndnf remove " + strings.Join(packages, " ")
 	}
-	return "apt-get purge " + strings.Join(packages, " ")
+	return "# on " + node.Node + "\napt-get purge " + strings.Join(packages, " ")
 }
 
-// A taken port is one that somebody else listens on.
+// A taken port is one that another program listens on.
 type taken struct {
 	need    platform.Port
 	port    string // "25/tcp"
@@ -146,8 +146,8 @@ type taken struct {
 func judgePorts(s sight[[]checks.Listener]) []checks.Finding {
 	var out []checks.Finding
 	for _, t := range takenPorts(s.scope.Node(s.Vantage).Listens(s.node.Release), s.saw) {
-		out = append(out, freePorts.Fail(s, t.port, "%s (%s, %s) is taken by %s", t.port, t.need.Purpose, owner(t.need), t.process()).
-			Saw(t.addresses()).Wanted("free").Fix(t.fix()))
+		out = append(out, freePorts.Fail(s, t.port, "%s (%s, %s) is in use by %s", t.port, t.need.Purpose, owner(t.need), t.process()).
+			Saw(t.addresses()).Wanted("free").Fix(s.on(t.fix())))
 	}
 	if len(out) == 0 || !s.whole() {
 		out = append(out, freePorts.Pass(s, s.Vantage, "every port that the node's components need is free"))
@@ -188,7 +188,7 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // What Carbonio binds on all addresses collides with a socket on any; what it
 // binds on 127.0.0.1 does not with one on 127.0.0.53 or on the LAN.
 func collides(p platform.Port, s checks.Listener) bool {
-	ssh := p.Number == 22 // is to be there
+	ssh := p.Number == 22 // is expected
 	// The video server takes free ports of its range; so does every program
 	// that asks the kernel for one, since the ranges overlap.
 	media := p.Protocol == "udp" && p.Last != 0

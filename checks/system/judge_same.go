@@ -38,15 +38,15 @@ func judgeRelease(s sight[base]) []checks.Finding {
 	case s.node.Phase != checks.Health:
 		return nil
 	case unread(s.node):
-		return []checks.Finding{release.Unknown(s, s.Vantage, "the release of Carbonio could not be read: the node is judged as one of %s", r)}
+		return []checks.Finding{release.Unknown(s, s.Vantage, "the installed release could not be read: the node is judged as Carbonio %s", r)}
 	case platform.Newest.Before(series(r)):
 		return []checks.Finding{release.Warn(s, s.Vantage, "Carbonio %s is newer than %s, the newest release that this version of carbonio-check knows", r, platform.Newest).
-			Saw(fmt.Sprintf("%s (%s)", r, from)).Wanted(platform.Newest.String() + " or older").Fix("install a newer carbonio-check")}
+			Saw(fmt.Sprintf("%s (%s)", r, from)).Wanted(platform.Newest.String() + " or older").Fix("# install a newer carbonio-check")}
 	}
 	return []checks.Finding{release.Pass(s, s.Vantage, "Carbonio %s is installed (%s)", r, from)}
 }
 
-// unread says whether the release of a node is none that anybody read or gave.
+// unread says whether the release of a node was neither read there nor given.
 func unread(v checks.Vantage) bool {
 	return v.Release.IsZero() || v.ReleaseFrom == "" || v.ReleaseFrom == assumed
 }
@@ -93,13 +93,13 @@ func upgrade(nodes []checks.Vantage) string {
 		}
 		return "apt-get update && apt-get dist-upgrade"
 	}) {
-		out = append(out, "# on "+names(g.nodes)+"\n"+g.what)
+		out = append(out, "# on "+names(g.nodes)+", in the order of the release notes\n"+g.what)
 	}
 	return strings.Join(out, "\n")
 }
 
-// judgeSame judges whether all nodes have the same of something: a system, a
-// release. what gives it; empty: it is not known of the node.
+// judgeSame judges whether all nodes have the same system, or release. what gives
+// that of a node; empty: it is not known.
 func (v view) judgeSame(c *checks.Check, differ func(checks.Basis, string, string, ...any) checks.Finding, noun string, nodes []checks.Vantage, what func(checks.Vantage) string) []checks.Finding {
 	var looked []checks.Sight[checks.Nothing, base]
 	for s := range baseLook.In(v.seen) {
@@ -140,7 +140,7 @@ type group struct {
 	nodes []checks.Vantage
 }
 
-// groups puts nodes together by what they have, the largest group first.
+// groups puts nodes together by what they have in common, the largest group first.
 func groups(nodes []checks.Vantage, what func(checks.Vantage) string) []group {
 	var out []group
 	for _, n := range nodes {

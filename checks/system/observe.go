@@ -54,7 +54,7 @@ func observeUser(_ context.Context, host checks.Host) (user, error) {
 	return user{}, nil
 }
 
-// A tool is a program and where it stands; without a path it is not there.
+// A tool is a program and where it is; without a path it is not installed.
 type tool struct {
 	Name    string   `json:"name"`
 	Path    string   `json:"path,omitempty"`

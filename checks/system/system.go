@@ -1,5 +1,5 @@
-// Package system looks at the machine itself: its operating system, its size,
-// and what runs on it that Carbonio cannot live beside.
+// Package system checks the machine itself: its operating system, its size, and
+// what runs on it that conflicts with Carbonio.
 package system
 
 import (
@@ -70,9 +70,9 @@ var (
 var distribution = &checks.Check{
 	ID:      checks.OSID,
 	Title:   "The operating system is supported, and the same on every node",
-	Why:     "Packages exist only for the supported distributions. The playbooks tell the nodes apart by component, not by system, and want one system everywhere.",
+	Why:     "Packages exist only for the supported distributions. The playbooks tell nodes apart by component, not by system, and expect one system everywhere.",
 	Manual:  "cat /etc/os-release",
-	Remedy:  "install the node anew with a supported system: Ubuntu Server 22.04 or 24.04, RHEL 8 or 9 (from Carbonio 25.6 on)",
+	Remedy:  "# reinstall the node with a supported system: Ubuntu Server 22.04 or 24.04, RHEL 8 or 9 (from Carbonio 25.6 on)",
 	Sources: []platform.Source{platform.Requirements, platform.Changelog.On("25.6.0"), platform.AnsibleSetup.On("all nodes run the same supported system")},
 	Looks:   []checks.AnyLook{baseLook},
 }
@@ -83,18 +83,17 @@ var release = &checks.Check{
 	Title:   "All nodes run the same Carbonio release, one that this version knows",
 	Why:     "The services of a platform are released and tested together: nodes of different releases may not understand each other. Of a release newer than this version of carbonio-check, the ports, services and requirements are not known yet.",
 	Manual:  "cat /opt/zextras/.version     # on every node",
-	Remedy:  "apt-get update && apt-get dist-upgrade     # RHEL: dnf upgrade; on the nodes that are behind",
+	Remedy:  "# on the nodes that are behind, in the order of the release notes\napt-get update && apt-get dist-upgrade     # RHEL: dnf upgrade",
 	Sources: []platform.Source{platform.Changelog, platform.Policy.On("another patch release is a warning")},
-	Phases:  installed,
-	Looks:   []checks.AnyLook{baseLook},
+	Phases:  installed, Looks: []checks.AnyLook{baseLook},
 }
 
 var architecture = &checks.Check{
 	ID:      "system.arch",
-	Title:   "The machine is a 64-bit x86",
-	Why:     "The package repository holds amd64 only.",
+	Title:   "The machine is x86_64",
+	Why:     "The package repository holds amd64 packages only.",
 	Manual:  "uname -m",
-	Remedy:  "move the node to an x86_64 machine",
+	Remedy:  "# move the node to an x86_64 machine",
 	Sources: []platform.Source{platform.Requirements25, platform.Preliminaries.On("arch=amd64")},
 	Looks:   []checks.AnyLook{baseLook},
 }
@@ -104,27 +103,25 @@ var minimized = &checks.Check{
 	Title:   "Ubuntu Server is not minimized",
 	Why:     "A minimized Ubuntu lacks commands that the packages' scripts call; the 26.6 playbook refuses it.",
 	Manual:  "ls /etc/update-motd.d/60-unminimize",
-	Remedy:  "unminimize     # not found: apt-get install unminimize",
+	Remedy:  "unminimize     # if it is not found: apt-get install unminimize",
 	Sources: []platform.Source{platform.Requirements, platform.InstallerDevel.On("validate_ubuntu_installation")},
-	Phases:  preinstall,
-	Looks:   []checks.AnyLook{baseLook},
+	Phases:  preinstall, Looks: []checks.AnyLook{baseLook},
 }
 
 var account = &checks.Check{
 	ID:      "system.user",
-	Title:   "There is no user zextras before the installation",
-	Why:     "The packages create the user with a home, a shell and limits of their own; one that is already there keeps its own, and the services do not start.",
+	Title:   "No user zextras exists before the installation",
+	Why:     "The packages create the user with its home, shell and limits; one that already exists keeps its own, and the services do not start.",
 	Manual:  "grep ^zextras: /etc/passwd",
-	Remedy:  "userdel zextras     # rename it first if it is somebody's: usermod -l NEWNAME zextras",
+	Remedy:  "userdel zextras     # or, if somebody uses it: usermod -l zextras-old zextras",
 	Sources: []platform.Source{platform.Requirements},
-	Phases:  preinstall,
-	Looks:   []checks.AnyLook{userLook},
+	Phases:  preinstall, Looks: []checks.AnyLook{userLook},
 }
 
 var tools = &checks.Check{
 	ID:      "system.tools",
-	Title:   "Python 3 and Perl are there, and Ansible can use that Python",
-	Why:     "Ansible runs Python on every node, and Carbonio's own tools are Perl. An ansible-core from 2.17 on fails on the Python 3.6 of RHEL 8.",
+	Title:   "Python 3 and Perl are installed, and Ansible can use that Python",
+	Why:     "Ansible runs Python on every node, and Carbonio's own tools are Perl. ansible-core 2.17 and newer fail with the Python 3.6 of RHEL 8.",
 	Manual:  "python3 --version; perl --version",
 	Remedy:  "apt-get install -y python3 perl     # Ubuntu\ndnf install -y python3 perl         # RHEL",
 	Sources: []platform.Source{platform.Requirements, platform.Changelog.On("ZCT-1937"), platform.Changelog.On("ZTD-670")},
@@ -133,8 +130,8 @@ var tools = &checks.Check{
 
 var language = &checks.Check{
 	ID:      "system.locale",
-	Title:   "The system's locale is en_US.UTF-8, and generated",
-	Why:     "Another one changes the collation of PostgreSQL and the words that Carbonio's scripts look for in the output of commands.",
+	Title:   "The system locale is en_US.UTF-8, and generated",
+	Why:     "Another locale changes the collation of PostgreSQL and the command output that Carbonio's scripts look for.",
 	Manual:  "cat /etc/default/locale /etc/locale.conf; locale -a | grep en_US",
 	Remedy:  "localectl set-locale LANG=en_US.utf8",
 	Sources: []platform.Source{platform.Requirements.On("locale")},
@@ -146,7 +143,7 @@ var ownName = &checks.Check{
 	Title:   "The hostname is the node's fully qualified name",
 	Why:     "Carbonio names the server after it in the directory, the mesh, the certificates and Kafka; the 26.6 playbook stops at FQDN MISMATCH.",
 	Manual:  "uname -n; hostname -f",
-	Remedy:  "hostnamectl set-hostname NODE.EXAMPLE.COM\nhostname -f     # from /etc/hosts: ADDRESS NODE.EXAMPLE.COM NODE",
+	Remedy:  "hostnamectl set-hostname mbox1.example.com\nhostname -f     # from /etc/hosts: 10.0.0.11 mbox1.example.com mbox1",
 	Sources: []platform.Source{platform.Preliminaries, platform.InstallerDevel.On("validate_fqdn_checks")},
 	Looks:   []checks.AnyLook{hostnameLook},
 }
@@ -154,7 +151,7 @@ var ownName = &checks.Check{
 var enforcement = &checks.Check{
 	ID:      "system.selinux",
 	Title:   "SELinux is permissive or disabled",
-	Why:     "Carbonio brings no policy: enforcing, SELinux denies its services their sockets and files below /opt/zextras.",
+	Why:     "Carbonio has no SELinux policy: when it is enforcing, SELinux denies its services their sockets and files below /opt/zextras.",
 	Manual:  "getenforce; grep ^SELINUX= /etc/selinux/config",
 	Remedy:  "setenforce 0\nsed -i 's/^SELINUX=.*/SELINUX=permissive/' /etc/selinux/config",
 	Sources: []platform.Source{platform.Requirements.On("RHEL 8 and 9")},
@@ -163,10 +160,10 @@ var enforcement = &checks.Check{
 
 var conflicts = &checks.Check{
 	ID:      "system.conflicts",
-	Title:   "No software is there that Carbonio cannot live beside",
-	Why:     "Carbonio brings its own mail, web and database servers and wants the node for itself; another one takes its ports, at the latest after a reboot.",
+	Title:   "No software is installed that conflicts with Carbonio",
+	Why:     "Carbonio brings its own mail, web and database servers and needs the node for itself; other software takes its ports, at the latest after a reboot.",
 	Manual:  "systemctl list-units --type=service,socket --state=running\ndpkg -l | grep -E 'postfix|exim4|apache2|nginx|cockpit|pgpool'",
-	Remedy:  "systemctl disable --now NAME\napt-get purge NAME     # RHEL: dnf remove NAME",
+	Remedy:  "systemctl disable --now postfix\napt-get purge postfix     # RHEL: dnf remove postfix",
 	Sources: []platform.Source{platform.Requirements.On("only Carbonio on a node"), platform.Bootstrap, platform.Cluster.On("install_haproxy")},
 	Looks:   []checks.AnyLook{packageLook, processLook},
 }
@@ -174,30 +171,29 @@ var conflicts = &checks.Check{
 var freePorts = &checks.Check{
 	ID:      "system.ports",
 	Title:   "Every port that the node's components need is free",
-	Why:     "A service whose port is taken does not start. Under Ansible, carbonio-bootstrap prints the conflict and goes on.",
+	Why:     "A service whose port is in use does not start. Under Ansible, carbonio-bootstrap prints the conflict and goes on.",
 	Manual:  "ss -Hlntup",
-	Remedy:  "ss -lntup 'sport = :PORT'     # as root: names the process\nsystemctl disable --now UNIT",
+	Remedy:  "ss -lntup 'sport = :25'     # as root: names the process\nsystemctl disable --now postfix",
 	Sources: []platform.Source{platform.Bootstrap.On("checkPortConflicts"), platform.Requirements.On("network")},
-	Phases:  preinstall,
-	Looks:   []checks.AnyLook{socketLook},
+	Phases:  preinstall, Looks: []checks.AnyLook{socketLook},
 }
 
 var cpus = &checks.Check{
 	ID:      "system.cpu",
-	Title:   "The node has the CPUs that its components want",
-	Why:     "With fewer, the services of a node start so slowly that their first setup runs into time-outs.",
+	Title:   "The node has the CPUs that its components need",
+	Why:     "With fewer, the services of a node start so slowly that their first setup times out.",
 	Manual:  "nproc",
-	Remedy:  "give the machine more CPUs, or set profiles in the configuration to what was agreed with Zextras",
+	Remedy:  "# give the machine more CPUs, or set policy.profiles to what was agreed with Zextras",
 	Sources: sizes,
 	Looks:   []checks.AnyLook{cpuLook},
 }
 
 var memory = &checks.Check{
 	ID:      "system.memory",
-	Title:   "The node has the memory that its components want",
-	Why:     "The Java heap, MariaDB and PostgreSQL take shares of it, and some twenty services live on the rest. The kernel keeps a part: 16 GB show as 15.6 GiB or less, so 10 % below the mark still pass.",
+	Title:   "The node has the memory that its components need",
+	Why:     "The Java heap, MariaDB and PostgreSQL take shares of it, and some twenty services live on the rest. The kernel keeps a part: 16 GB show as 15.6 GiB or less, so up to 10 % less still passes.",
 	Manual:  "free -h",
-	Remedy:  "give the machine more memory, or set profiles in the configuration to what was agreed with Zextras",
+	Remedy:  "# give the machine more memory, or set policy.profiles to what was agreed with Zextras",
 	Sources: sizes,
 	Looks:   []checks.AnyLook{memoryLook},
 }
@@ -207,7 +203,7 @@ var channels = &checks.Check{
 	Title:   "BaseOS, AppStream, CodeReady and EPEL are enabled",
 	Why:     "Carbonio's packages depend on packages of all four.",
 	Manual:  "dnf repolist --enabled",
-	Remedy:  "subscription-manager repos --enable REPOSITORY\ndnf install -y https://dl.fedoraproject.org/pub/epel/epel-release-latest-9.noarch.rpm",
+	Remedy:  "subscription-manager repos --enable rhel-9-for-x86_64-baseos-rpms\ndnf install -y https://dl.fedoraproject.org/pub/epel/epel-release-latest-9.noarch.rpm",
 	Sources: []platform.Source{platform.Requirements.On("RHEL 8 and 9"), platform.Installer.On("set-repos")},
 	Looks:   []checks.AnyLook{repositoryLook},
 }
