@@ -51,7 +51,7 @@ func (i identity) line(own platform.Node) string {
 		return ""
 	}
 	short, _, _ := strings.Cut(own.Name, ".")
-	return fmt.Sprintf("# on %s, in /etc/hosts: this line, and its name in no other\n%s %[1]s %s", own.Name, own.Address, short)
+	return fmt.Sprintf("# on %s, in /etc/hosts: this line, and its name in no other\n%[2]s %[1]s %[3]s", own.Name, own.Address, short)
 }
 
 // self is the address by which the node finds itself on an interface of its
