@@ -153,7 +153,7 @@ func (p peer) judgeMTU() checks.Finding {
 		return mtu.Unknown(p, name, "could not be measured: %s responds neither to ping nor to probes", name)
 	case m.BlackHole:
 		return mtu.Fail(p, name, "packets to %s larger than %d bytes are dropped silently", name, m.Bytes).
-			Fix(fmt.Sprintf("# on %s and %s, until every firewall between them lets ICMP \"fragmentation needed\" through\nip link set dev \"$(ip -o route get %s | grep -oP 'dev \\K\\S+')\" mtu %d", p.Vantage, name, p.Target.Address, m.Bytes)).
+			Fix(fmt.Sprintf("# on %s, until every firewall on the path lets ICMP \"fragmentation needed\" through\nip link set dev \"$(ip -o route get %s | grep -oP 'dev \\K\\S+')\" mtu %d", p.Vantage, p.Target.Address, m.Bytes)).
 			Saw(fmt.Sprintf("%d bytes get through, larger packets do not, and no router reports it", m.Bytes)).Wanted(fmt.Sprintf("%d bytes", want))
 	case m.Bytes >= want:
 		return mtu.Pass(p, name, "packets of %d bytes reach %s", m.Bytes, name)

@@ -50,7 +50,10 @@ func (v *view) judgePorts(s checks.Sight[ports, []outcome]) []checks.Finding {
 		case end.Unseen != checks.Unseen{}:
 			out = append(out, port.Unknown(s, name, "could not be seen: %s", end.Unseen).Needing(need))
 		default:
-			p := probed{s.Proof().Part(), end, e, v, from, name, address, v.signs[pair{s.Vantage, s.Target.Node}], ends[socket{e.Number, tcp}].State == checks.Open}
+			p := probed{
+				Basis: s.Proof().Part(), end: end, Edge: e, view: v, from: from, name: name, at: address,
+				alive: v.signs[pair{s.Vantage, s.Target.Node}], listen: ends[socket{e.Number, tcp}].State == checks.Open,
+			}
 			out = append(out, p.judge())
 		}
 	}

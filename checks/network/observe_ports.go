@@ -77,6 +77,8 @@ func observePorts(ctx context.Context, host checks.Host, t checks.Target[ports])
 	if _, err := netip.ParseAddr(t.Address); err != nil {
 		return nil, checks.ErrNoAddress
 	}
+	probing, cancel := checks.Share(ctx, 0.9)
+	defer cancel()
 	half, cancel := checks.Share(ctx, 0.5)
 	defer cancel()
 	sockets := slices.Collect(t.Ask.sockets())
@@ -93,11 +95,14 @@ func observePorts(ctx context.Context, host checks.Host, t checks.Target[ports])
 			continue
 		}
 		all.Go(func() {
-			contacts[i], errs[i] = probe(ctx, host.Network, s.protocol, net.JoinHostPort(t.Address, strconv.Itoa(s.number)))
+			contacts[i], errs[i] = probe(probing, host.Network, s.protocol, net.JoinHostPort(t.Address, strconv.Itoa(s.number)))
 			<-slots
 		})
 	}
 	all.Wait()
+	if _, ok := ctx.Deadline(); ok && probing.Err() != nil && !slices.ContainsFunc(contacts, checks.Contact.Reached) {
+		<-ctx.Done() // the run takes a node for alive when a look at it ends in time
+	}
 	return outcomes(sockets, contacts, errs), cmp.Or(errs...)
 }
 

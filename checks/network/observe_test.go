@@ -245,6 +245,21 @@ func TestObservePortsSideBySide(t *testing.T) {
 			{"unseen":{"code":"error","words":"not probed: the ports before it did not respond in time"},"ports":{"tcp":[17,18,19,20]}}]`, got)
 		require.Equal(t, 2*time.Second, time.Since(begun))
 		require.EqualValues(t, atOnce, most.Load())
+
+		// One that responds is not taken for dead: the look ends in time.
+		n.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == "10.0.0.12:1" {
+				return refused(ctx, network, address)
+			}
+			return dead(ctx, network, address)
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		begun = time.Now()
+		got, err = probeAll(ctx, t, n, "10.0.0.12", ports{tcp: []int{1, 2}})
+		require.NoError(t, err)
+		require.JSONEq(t, `[{"state":"refused","ports":{"tcp":[1]}},{"state":"silent","ports":{"tcp":[2]}}]`, got)
+		require.Equal(t, 1800*time.Millisecond, time.Since(begun))
 	})
 }
 
