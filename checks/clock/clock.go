@@ -33,7 +33,7 @@ var (
 var service = &checks.Check{
 	ID:      "clock.service",
 	Title:   "One time service runs on the node",
-	Why:     "Without one the clock drifts by seconds a week; two of them pull it to and fro.",
+	Why:     "Without one the clock drifts by seconds a week; two of them work against each other.",
 	Manual:  "timedatectl | grep 'NTP service'\nps -eo comm= | grep -E 'chronyd|ntpd|timesyn'",
 	Remedy:  "timedatectl set-ntp true",
 	Sources: []platform.Source{platform.ScenarioHA.On("timedatectl must show NTP service: active")},
@@ -42,20 +42,20 @@ var service = &checks.Check{
 
 var sources = &checks.Check{
 	ID:      "clock.sources",
-	Title:   "The node has time servers, and they answer",
-	Why:     "A time service without a server that answers leaves the clock to itself, and says nothing about it.",
+	Title:   "The node has time servers, and they respond",
+	Why:     "A time service whose servers do not respond leaves the clock uncorrected, and does not report it.",
 	Manual:  "chronyc sources     # chrony\nntpq -p             # ntpd\ntimedatectl timesync-status",
-	Remedy:  "allow outgoing 123/udp to the time servers, or name servers that answer:\nchrony      server NAME iburst in /etc/chrony.conf or /etc/chrony/chrony.conf\ntimesyncd   NTP=NAME in /etc/systemd/timesyncd.conf",
-	Sources: []platform.Source{platform.Policy, platform.ScenarioHA.On("wants synchronised clocks")},
+	Remedy:  "# allow outgoing 123/udp to the time servers in the firewall, or configure servers that respond:\n# chrony: server ntp.ubuntu.com iburst in /etc/chrony/chrony.conf (RHEL: /etc/chrony.conf), then: systemctl restart chronyd\n# timesyncd: NTP=ntp.ubuntu.com in /etc/systemd/timesyncd.conf, then: systemctl restart systemd-timesyncd",
+	Sources: []platform.Source{platform.Policy, platform.ScenarioHA.On("the clocks must be synchronised")},
 	Looks:   onBoth,
 }
 
 var synchronized = &checks.Check{
 	ID:      "clock.synchronized",
 	Title:   "The kernel's clock is synchronised",
-	Why:     "With clocks apart, external LDAP and AD authentication fail, directory masters order changes wrongly and certificates are not yet, or no longer, valid.",
+	Why:     "When clocks differ, external LDAP and AD authentication fails, directory masters order changes wrongly, and certificates are rejected as expired or not yet valid.",
 	Manual:  "timedatectl | grep synchronized",
-	Remedy:  "timedatectl set-ntp true\ntimedatectl                # wait for: System clock synchronized: yes\nchronyc makestep           # chrony: step at once",
+	Remedy:  "timedatectl set-ntp true\ntimedatectl                # until it shows System clock synchronized: yes\nchronyc makestep           # chrony: step at once",
 	Sources: []platform.Source{platform.ScenarioHA.On("timedatectl must show System clock synchronized: yes")},
 	Needs:   []*checks.Check{service, sources},
 	Looks:   onMachine,
@@ -64,8 +64,8 @@ var synchronized = &checks.Check{
 var offset = &checks.Check{
 	ID:      "clock.offset",
 	Title:   "The clock is right, and the same on every node",
-	Why:     "LDAP replication orders changes by the clocks of the masters, Kerberos refuses five minutes, S3 refuses fifteen; logs of several nodes cannot be read together.",
-	Manual:  "chronyc tracking\ntimedatectl timesync-status\nchronyd -Q 'server NAME iburst'     # asks, and sets nothing",
+	Why:     "LDAP replication orders changes by the masters' clocks, Kerberos rejects a difference of five minutes, S3 one of fifteen; and the logs of several nodes cannot be correlated.",
+	Manual:  "chronyc tracking\ntimedatectl timesync-status\nchronyd -Q 'server NAME iburst'     # only asks",
 	Remedy:  "chronyc makestep                          # chrony\nsystemctl restart systemd-timesyncd       # timesyncd",
 	Sources: []platform.Source{platform.Policy.On("clock_warn and clock_fail: the manual gives no number")},
 	Needs:   []*checks.Check{sources},
@@ -74,8 +74,8 @@ var offset = &checks.Check{
 
 var rtc = &checks.Check{
 	ID:      "clock.rtc",
-	Title:   "The hardware clock runs in UTC",
-	Why:     "In local time it is wrong for an hour or more after a reboot across a change to or from daylight saving time.",
+	Title:   "The hardware clock is set to UTC",
+	Why:     "In local time it is off by an hour or more when the machine boots after a change to or from daylight saving time.",
 	Manual:  "timedatectl | grep 'RTC in local TZ'",
 	Remedy:  "timedatectl set-local-rtc 0 --adjust-system-clock",
 	Sources: []platform.Source{platform.ScenarioHA.On("timedatectl must show RTC in local TZ: no")},
@@ -85,7 +85,7 @@ var rtc = &checks.Check{
 var timezone = &checks.Check{
 	ID:      "clock.timezone",
 	Title:   "The time zone is known, and the same on every node",
-	Why:     "carbonio-bootstrap takes the default class of service's time zone from the system; logs in different zones cannot be compared.",
+	Why:     "carbonio-bootstrap takes the time zone of the default class of service from the system; logs in different time zones are hard to compare.",
 	Manual:  "timedatectl | grep 'Time zone'",
 	Remedy:  "timedatectl set-timezone Etc/UTC     # or yours: the same on every node",
 	Sources: []platform.Source{platform.Bootstrap, platform.Policy.On("the same on every node")},

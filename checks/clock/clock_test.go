@@ -131,21 +131,13 @@ func TestTargets(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	for value, want := range map[string]string{
-		`["ntp.example.com", "10.0.0.1:1123", "::1", "[::1]:1123"]`: "",
-		`[]`:                       "",
-		`["ntp.example.com:0"]`:    `"0" is no port`,
-		`["ntp.example.com:http"]`: `"http" is no port`,
-		`[""]`:                     "neither a name nor an address",
-		`["ntp 1"]`:                "neither a name nor an address",
-		`["a", "b", "a:123"]`:      "is given twice",
-	} {
+	for _, value := range []string{`["ntp.example.com", "10.0.0.1:1123", "::1", "[::1]:1123"]`, `[]`} {
 		_, err := ntpServers.Decode(checkstest.Strict([]byte(value)))
-		if want == "" {
-			require.NoError(t, err, value)
-		} else {
-			require.ErrorContains(t, err, want, value)
-		}
+		require.NoError(t, err, value)
+	}
+	for _, value := range []string{`["ntp.example.com:0"]`, `["ntp.example.com:http"]`, `[""]`, `[":123"]`, `["ntp 1"]`, `["[::1]"]`} {
+		_, err := ntpServers.Decode(checkstest.Strict([]byte(value)))
+		require.ErrorContains(t, err, "want a name or an address", value)
 	}
 	for _, value := range []string{`"0s"`, `"-5s"`, `"200h"`} {
 		_, err := clockWarn.Decode(checkstest.Strict([]byte(value)))

@@ -19,8 +19,8 @@ const everyNode = "all nodes"
 // chronyd without rtcsync leaves the kernel's own flag unset.
 const synchronizedBelow = 16 * time.Second
 
-// judge decides. A clock that is wrong by itself was named, so only those that
-// are not are compared with each other.
+// judge decides. A clock that is wrong by itself is named, so only the others are
+// compared with each other.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	l := limits{time.Duration(clockWarn.In(scope)), time.Duration(clockFail.In(scope))}
 	var out []checks.Finding
@@ -30,7 +30,7 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 		clock := l.judgeOffset(n)
 		out = append(append(out, l.judgeNode(n)...), clock)
 		if clock.Status != checks.Fail && clock.Status != checks.Warn {
-			n.untold = clock.Status == checks.Unknown
+			n.unmeasured = clock.Status == checks.Unknown
 			alike = append(alike, n)
 		}
 	}
@@ -43,15 +43,18 @@ type limits struct{ warn, fail time.Duration }
 
 // A node is all that one vantage saw.
 type node struct {
-	name    string
-	machine machine
-	basis   checks.Proof // of the look at the machine
-	unseen  string       // why that saw nothing
-	servers []asked
-	untold  bool // nothing is known of its offset
+	name       string
+	machine    machine
+	basis      checks.Proof // of the look at the machine
+	unseen     string       // why that saw nothing
+	servers    []asked
+	unmeasured bool // its offset is unknown
 }
 
-// asked is a server and what became of asking it.
+// fix is a remedy on the node.
+func (n node) fix(commands string) string { return "# on " + n.name + "\n" + commands }
+
+// asked is a server and the result of asking it.
 type asked struct {
 	checks.Sight[checks.Nothing, answer]
 	answer
@@ -65,24 +68,24 @@ func (a asked) usable() *reply {
 	return a.Best
 }
 
-// guest says that the node is a container that leaves the clock to its host;
-// its packaged configuration may name servers all the same.
+// guest says whether the node is a container that leaves the clock to its host.
+// Its packaged configuration may name servers all the same.
 func (n node) guest() bool { return n.machine.Container != "" && len(n.machine.Services) == 0 }
 
 // gather sorts what was seen by vantage and server.
 func gather(seen checks.Record) []node {
 	byName := map[string]node{}
 	for s := range machines.In(seen) {
-		n := node{name: s.Vantage, basis: s.Proof(), unseen: s.Unseen().String()}
-		var got bool
-		if n.machine, got = s.Got(); got {
-			n.unseen = ""
+		n := node{name: s.Vantage, basis: s.Proof()}
+		m, got := s.Got()
+		if n.machine = m; !got {
+			n.unseen = s.Unseen().String()
 		}
 		byName[s.Vantage] = n
 	}
 	for s := range servers.In(seen) {
 		n, ok := byName[s.Vantage]
-		if !ok { // without its machine's observation a node is a stranger to itself
+		if !ok {
 			n = node{name: s.Vantage, basis: checks.From(s.Vantage), unseen: "this machine was not looked at"}
 		}
 		a, _ := s.Got()
@@ -99,8 +102,8 @@ func gather(seen checks.Record) []node {
 
 // judgeNode decides all of a node's own checks but the offset.
 func (l limits) judgeNode(n node) []checks.Finding {
-	_, liars := believe(n.servers, l.warn)
-	out := judgeSources(n, liars)
+	_, wrong := believe(n.servers, l.warn)
+	out := judgeSources(n, wrong)
 	if n.unseen == "" {
 		return append(out, judgeService(n), judgeSynchronized(n), judgeRTC(n), judgeZone(n))
 	}
@@ -115,20 +118,20 @@ func judgeService(n node) checks.Finding {
 	rivals := slices.DeleteFunc(slices.Clone(m.Services), func(s string) bool { return s == phc2sys || timeServices[s] == "" })
 	switch {
 	case m.Container != "":
-		return service.Skip(n.basis, n.name, "a container (%s) has its host's clock: the time service runs there", m.Container)
+		return service.Skip(n.basis, n.name, "in a container (%s) the clock is the host's: the time service runs there", m.Container)
 	case len(rivals) > 1:
-		return service.Warn(n.basis, n.name, "%s run side by side, and pull the clock to and fro", strings.Join(rivals, " and ")).
+		return service.Warn(n.basis, n.name, "%s run side by side and work against each other", strings.Join(rivals, " and ")).
 			Saw(strings.Join(rivals, ", ")).Wanted("one of them").
-			Fix("systemctl disable --now " + rivals[len(rivals)-1])
+			Fix(n.fix("systemctl disable --now " + rivals[len(rivals)-1]))
 	case len(m.Services) > 0:
-		return service.Pass(n.basis, n.name, "%s runs", strings.Join(m.Services, " with "))
+		return service.Pass(n.basis, n.name, "%s is running", strings.Join(m.Services, " with "))
 	case m.Timedatectl["NTP"] == "yes":
-		return service.Pass(n.basis, n.name, "systemd says that the time service is active")
+		return service.Pass(n.basis, n.name, "systemd reports the time service as active")
 	case !m.AllProcesses && m.Timedatectl["NTP"] == "":
-		return service.Unknown(n.basis, n.name, "no time service is visible, but this user does not see all processes")
+		return service.Unknown(n.basis, n.name, "no time service is visible, but this user cannot see all processes")
 	}
-	return service.Fail(n.basis, n.name, "no time service runs").
-		Saw("no process of chronyd, systemd-timesyncd or ntpd").Wanted("NTP service: active")
+	return service.Fail(n.basis, n.name, "no time service is running").
+		Saw("no process of chronyd, systemd-timesyncd or ntpd").Wanted("NTP service: active").Fix(n.fix(service.Remedy))
 }
 
 func judgeSynchronized(n node) checks.Finding {
@@ -137,19 +140,15 @@ func judgeSynchronized(n node) checks.Finding {
 	switch {
 	case m.Kernel == nil && said == "":
 		return synchronized.Unknown(n.basis, n.name, "could not be seen: %s; %s", m.Unread["kernel"], m.Unread["timedatectl"])
-	case m.Kernel != nil && disciplined(*m.Kernel), said == "yes":
+	case said == "yes", m.Kernel != nil && (m.Kernel.Synchronized || m.Kernel.MaxError > 0 && m.Kernel.MaxError < synchronizedBelow):
 		return synchronized.Pass(n.basis, n.name, "the kernel's clock is synchronised")
 	}
 	f := synchronized.Fail(n.basis, n.name, "the kernel's clock is not synchronised").
 		Saw("System clock synchronized: no").Wanted("System clock synchronized: yes")
 	if m.Container != "" {
-		return f.Fix("on the host of this container: timedatectl set-ntp true")
+		return f.Fix("# on the host of the container " + n.name + "\ntimedatectl set-ntp true")
 	}
-	return f
-}
-
-func disciplined(k checks.Clock) bool {
-	return k.Synchronized || k.MaxError > 0 && k.MaxError < synchronizedBelow
+	return f.Fix(n.fix(synchronized.Remedy))
 }
 
 func judgeRTC(n node) checks.Finding {
@@ -161,10 +160,10 @@ func judgeRTC(n node) checks.Finding {
 	case said == "" && m.RTC == "":
 		return rtc.Unknown(n.basis, n.name, "could not be seen: %s", m.Unread["rtc"])
 	case said == "yes", said == "" && m.RTC == "LOCAL":
-		return rtc.Fail(n.basis, n.name, "the hardware clock runs in local time").
-			Saw("RTC in local TZ: yes").Wanted("RTC in local TZ: no")
+		return rtc.Fail(n.basis, n.name, "the hardware clock is set to local time").
+			Saw("RTC in local TZ: yes").Wanted("RTC in local TZ: no").Fix(n.fix(rtc.Remedy))
 	}
-	return rtc.Pass(n.basis, n.name, "the hardware clock runs in UTC")
+	return rtc.Pass(n.basis, n.name, "the hardware clock is set to UTC")
 }
 
 func judgeZone(n node) checks.Finding {
@@ -178,8 +177,7 @@ func (n node) zone() string { return cmp.Or(n.machine.Timedatectl["Timezone"], n
 
 // sameZone gives the many names of UTC as one.
 func sameZone(z string) string {
-	switch strings.TrimPrefix(z, "Etc/") {
-	case "UTC", "UCT", "Zulu", "Universal":
+	if slices.Contains([]string{"UTC", "UCT", "Zulu", "Universal"}, strings.TrimPrefix(z, "Etc/")) {
 		return "UTC"
 	}
 	return z
@@ -225,16 +223,15 @@ func judgeZones(nodes []node) []checks.Finding {
 		f = timezone.Warn(platformWide(nodes), everyNode, "%s, the others in %s", strings.Join(differing, ", "), zones[0]).
 			Saw(strings.Join(differing, "\n")).Wanted(zones[0])
 	case len(unseen) > 0:
-		f = timezone.Unknown(platformWide(nodes), everyNode, "%d nodes are in %s; the time zone of %s could not be seen", known, zones[0], strings.Join(unseen, ", "))
+		f = timezone.Unknown(platformWide(nodes), everyNode, "%d nodes are in %s; the time zone of %s is unknown", known, zones[0], strings.Join(unseen, ", "))
 	}
 	return []checks.Finding{f}
 }
 
-// judgeSources says of the node whether any server answers, and of each server
-// that is of no use why. When none is, that is one fault, not one per server.
-func judgeSources(n node, liars []asked) []checks.Finding {
-	var good []asked
-	var names, faults []string
+// judgeSources says of the node whether any server responds, and of each unusable
+// one why. When all are unusable, that is one fault, not one for each.
+func judgeSources(n node, wrong []asked) []checks.Finding {
+	var good, names, faults []string
 	var bad []checks.Finding
 	for _, s := range n.servers {
 		name := s.Target.Name
@@ -244,60 +241,56 @@ func judgeSources(n node, liars []asked) []checks.Finding {
 		case !got:
 			bad = append(bad, sources.Unseen(s, name))
 		case fault != "":
-			bad = append(bad, sources.Warn(s, name, "%s is of no use: %s", name, fault))
+			bad = append(bad, sources.Warn(s, name, "%s is unusable: %s", name, fault))
 			faults = append(faults, name+": "+fault)
 		default:
-			good = append(good, s)
+			good = append(good, name)
 		}
 	}
-	for _, s := range liars {
-		bad = append(bad, sources.Warn(s, s.Target.Name, "%s differs from the majority of the time servers", s.Target.Name).
-			Saw(s.Target.Name+" says the clock is "+apart(s.Best.Offset)).
-			Fix("replace the server, or set its clock right"))
+	for _, s := range wrong {
+		bad = append(bad, sources.Warn(s, s.Target.Name, "%s disagrees with the majority of the time servers", s.Target.Name).
+			Saw("according to "+s.Target.Name+" the clock is "+apart(s.Best.Offset)).
+			Fix(n.fix(fmt.Sprintf("# replace %s in %s, or correct its clock", s.Target.Name, n.machine.Sources.File))))
 	}
-	whole := judgeAllSources(n, good, names, len(names) == len(good)+len(faults))
+	whole := judgeAllSources(n, good, names, faults)
 	switch {
 	case n.unseen == "" && (n.guest() || len(n.machine.Sources.Servers) == 0):
-		return []checks.Finding{whole} // not the node's own servers: no fault of the node's
+		return []checks.Finding{whole} // the servers are not the node's own
 	case len(names) > 0 && len(faults) == len(names):
-		return []checks.Finding{whole.Saw(strings.Join(faults, "\n")).Wanted("at least one answer")}
+		return []checks.Finding{whole.Saw(strings.Join(faults, "\n")).Wanted("at least one response")}
 	}
 	return append([]checks.Finding{whole}, bad...)
 }
 
-func judgeAllSources(n node, good []asked, names []string, all bool) checks.Finding {
+func judgeAllSources(n node, good, names, faults []string) checks.Finding {
 	conf := n.machine.Sources
 	switch {
 	case n.unseen != "":
 		return sources.Unknown(n.basis, n.name, "could not be seen: %s", n.unseen)
 	case n.guest():
-		return sources.Skip(n.basis, n.name, "a container (%s) has its host's clock: the time servers are named there", n.machine.Container)
+		return sources.Skip(n.basis, n.name, "in a container (%s) the clock is the host's: the time servers are configured there", n.machine.Container)
 	case len(conf.Servers) == 0 && len(conf.Refclocks) > 0:
-		return sources.Pass(n.basis, n.name, "the clock follows %s, a clock of this machine (%s)", strings.Join(conf.Refclocks, ", "), conf.File)
+		return sources.Pass(n.basis, n.name, "the clock follows %s, a reference clock of this machine (%s)", strings.Join(conf.Refclocks, ", "), conf.File)
 	case len(conf.Servers) == 0:
 		return sources.Warn(n.basis, n.name, "no time server is configured").
 			Saw("no server in chrony.conf, ntp.conf or timesyncd.conf, none from DHCP").Wanted("at least one")
 	case len(good) > 0:
-		var answering []string
-		for _, s := range good {
-			answering = append(answering, s.Target.Name)
-		}
-		return sources.Pass(checks.Together(n.basis, checks.Together(good...)), n.name, "%d of %d time servers answer: %s",
-			len(good), len(names), strings.Join(answering, ", "))
-	case !all, len(names) == 0:
-		return sources.Unknown(n.basis, n.name, "no time server of %s is known to answer", conf.File)
+		return sources.Pass(checks.Together(n.basis, checks.Together(n.servers...).Part()), n.name, "%d of %d time servers respond: %s",
+			len(good), len(names), strings.Join(good, ", "))
+	case len(faults) < len(names), len(names) == 0:
+		return sources.Unknown(n.basis, n.name, "no time server of %s is known to respond", conf.File)
 	case len(conf.Refclocks) > 0:
-		return sources.Warn(n.basis, n.name, "no time server answers, only %s keeps the clock", strings.Join(conf.Refclocks, ", "))
+		return sources.Warn(n.basis, n.name, "no time server responds: the clock only follows %s", strings.Join(conf.Refclocks, ", "))
 	}
-	return sources.Fail(n.basis, n.name, "none of the %d time servers in %s is of use: %s", len(names), conf.File, strings.Join(names, ", "))
+	return sources.Fail(n.basis, n.name, "none of the %d time servers in %s is usable: %s", len(names), conf.File, strings.Join(names, ", "))
 }
 
-// fault says why a server is of no use; empty when it is.
+// fault says why a server is unusable; empty when it is not.
 func (a asked) fault() string {
 	r := a.Best
 	switch {
 	case a.Unresolved != "":
-		return "the name does not resolve: " + a.Unresolved
+		return "its name does not resolve: " + a.Unresolved
 	case r == nil:
 		return "it " + a.Contact.String()
 	case r.Stratum == 0:
@@ -305,15 +298,14 @@ func (a asked) fault() string {
 	case r.Stratum >= 16 || r.Leap == 3:
 		return fmt.Sprintf("it is not synchronised itself (stratum %d, leap indicator %d)", r.Stratum, r.Leap)
 	case r.Refused != "":
-		return "its time is not to be used: " + r.Refused
+		return "its time must not be used: " + r.Refused
 	}
 	return ""
 }
 
-// believe splits the servers that answer usably into the majority that agrees
-// and the others, which lie. Without a majority nobody is called a liar and
-// nobody is believed: then both are empty.
-func believe(servers []asked, tolerance time.Duration) (believed, liars []asked) {
+// believe splits the usable servers into the majority that agrees and the others,
+// which are wrong. Without a majority neither is known: then both are empty.
+func believe(servers []asked, tolerance time.Duration) (believed, wrong []asked) {
 	var usable []asked
 	for _, s := range servers {
 		if s.usable() != nil {
@@ -355,24 +347,32 @@ func (l limits) judgeOffset(n node) checks.Finding {
 	case off-doubt > l.warn:
 		f = offset.Warn(basis, n.name, "the clock is %s", is)
 	case off > l.warn:
-		return offset.Unknown(basis, n.name, "%s took %v to answer, too long to tell the time by", best.Target.Name, rounded(best.Best.Delay)).
+		return offset.Unknown(basis, n.name, "%s took %v to respond, too long to measure the clock by", best.Target.Name, rounded(best.Best.Delay)).
 			Saw(fmt.Sprintf("%s, give or take %v", is, rounded(doubt)))
 	default:
 		f = offset.Pass(basis, n.name, "the clock is %s", is)
 	}
-	return f.Saw(fmt.Sprintf("%s by %s, %v away, the best of %d", is, best.Target.Name, rounded(best.Best.Delay), len(believed))).
+	for _, s := range n.machine.Services {
+		if step := stepping[s]; step != "" && f.Status != checks.Pass {
+			f = f.Fix(n.fix(step))
+		}
+	}
+	return f.Saw(fmt.Sprintf("%s according to %s, %v away, the nearest of %d", is, best.Target.Name, rounded(best.Best.Delay), len(believed))).
 		Wanted("within " + limit.String())
 }
 
-// judgeDisagreement speaks where no majority of the servers agrees, or where
-// there is no server to agree.
+// stepping sets the clock right at once, by the service that runs.
+var stepping = map[string]string{"chronyd": "chronyc makestep", "systemd-timesyncd": "systemctl restart systemd-timesyncd"}
+
+// judgeDisagreement judges the clock where no majority of the servers agrees, or
+// none gave a time.
 func (l limits) judgeDisagreement(n node) checks.Finding {
 	var offsets []time.Duration
 	var said []string
 	for _, s := range n.servers {
 		if r := s.usable(); r != nil {
 			offsets = append(offsets, r.Offset.Abs())
-			said = append(said, fmt.Sprintf("%s by %s", apart(r.Offset), s.Target.Name))
+			said = append(said, fmt.Sprintf("%s according to %s", apart(r.Offset), s.Target.Name))
 		}
 	}
 	clocks := strings.Join(n.machine.Sources.Refclocks, ", ")
@@ -381,15 +381,15 @@ func (l limits) judgeDisagreement(n node) checks.Finding {
 	case len(n.servers) == 0 && clocks != "":
 		return offset.Skip(n.basis, n.name, "the clock follows %s, and no time server is configured to compare it with", clocks)
 	case len(said) == 0:
-		return offset.Unknown(n.basis, n.name, "no time server gave a time to compare the clock with")
+		return offset.Unknown(n.basis, n.name, "no time server returned a time to compare the clock with")
 	case slices.Min(offsets) > l.fail:
-		return offset.Fail(basis, n.name, "the time servers disagree, and by none of them the clock is right").
+		return offset.Fail(basis, n.name, "the time servers disagree, and the clock is wrong by all of them").
 			Saw(strings.Join(said, ", ")).Wanted("within " + l.fail.String())
 	case slices.Max(offsets) <= l.warn:
-		return offset.Pass(basis, n.name, "the clock is within %s by every time server", l.warn).Saw(strings.Join(said, ", "))
+		return offset.Pass(basis, n.name, "the clock is within %s of every time server", l.warn).Saw(strings.Join(said, ", "))
 	}
-	return offset.Warn(basis, n.name, "the time servers disagree, so it cannot be told whether the clock is right").
-		Saw(strings.Join(said, ", ")).Fix("name at least three time servers: of two that differ nobody can tell which is right")
+	return offset.Warn(basis, n.name, "the time servers disagree, so whether the clock is right is unknown").
+		Saw(strings.Join(said, ", ")).Fix(n.fix("# configure at least three time servers: when two differ, neither can be trusted"))
 }
 
 // judgeSpread compares the clocks of nodes by the server that most of them
@@ -409,7 +409,7 @@ func (l limits) judgeSpread(nodes []node) []checks.Finding {
 	}
 	var unseen []string
 	for _, n := range nodes {
-		if n.untold && !slices.ContainsFunc(offsets, func(o nodeOffset) bool { return o.node == n.name }) {
+		if n.unmeasured && !slices.ContainsFunc(offsets, func(o nodeOffset) bool { return o.node == n.name }) {
 			unseen = append(unseen, n.name)
 		}
 	}
@@ -420,15 +420,15 @@ func (l limits) judgeSpread(nodes []node) []checks.Finding {
 		verdict, limit = offset.Fail, l.fail
 	case surely > l.warn:
 	case spread > l.warn:
-		return []checks.Finding{offset.Unknown(basis, everyNode, "%s took too long to answer to compare the clocks of the nodes by it", server)}
+		return []checks.Finding{offset.Unknown(basis, everyNode, "%s took too long to respond to compare the clocks of the nodes", server)}
 	case len(unseen) > 0:
-		return []checks.Finding{offset.Unknown(basis, everyNode, "the clocks of %d nodes are within %v of each other by %s; that of %s could not be compared",
+		return []checks.Finding{offset.Unknown(basis, everyNode, "the clocks of %d nodes are within %v of each other according to %s; that of %s is unknown",
 			len(offsets), rounded(spread), server, strings.Join(unseen, ", "))}
 	default:
-		return []checks.Finding{offset.Pass(basis, everyNode, "the clocks of %d nodes are within %v of each other by %s", len(offsets), rounded(spread), server)}
+		return []checks.Finding{offset.Pass(basis, everyNode, "the clocks of %d nodes are within %v of each other according to %s", len(offsets), rounded(spread), server)}
 	}
 	return []checks.Finding{
-		verdict(basis, everyNode, "the clocks of the nodes are up to %v apart by %s, %s the farthest from the others", rounded(spread), server, far.node).
+		verdict(basis, everyNode, "the clocks of the nodes are up to %v apart according to %s; %s is farthest from the others", rounded(spread), server, far.node).
 			Saw(fmt.Sprintf("%s %s, %s %s", first.node, apart(first.offset), last.node, apart(last.offset))).
 			Wanted("within " + limit.String()),
 	}

@@ -17,8 +17,8 @@ type machine struct {
 	// Timedatectl holds NTP, NTPSynchronized, Timezone and LocalRTC; empty
 	// without systemd's bus.
 	Timedatectl map[string]string `json:"timedatectl,omitempty"`
-	// Services are the time services that run; AllProcesses says that none
-	// could have hidden (hidepid of /proc).
+	// Services are the time services that run; AllProcesses says that all
+	// processes were visible (see hidepid of /proc).
 	Services     []string      `json:"services,omitempty"`
 	AllProcesses bool          `json:"all_processes"`
 	Zone         string        `json:"zone,omitempty"`      // by /etc/localtime
@@ -52,8 +52,8 @@ func observeMachine(ctx context.Context, host checks.Host, _ checks.Target[check
 	return m, nil
 }
 
-// timedatectl asks systemd, in half the time there is: a bus that hangs must
-// not cost what the files say.
+// timedatectl asks systemd, in half the time there is: a bus that hangs must not
+// prevent reading the files.
 func timedatectl(ctx context.Context, host checks.Host) (map[string]string, error) {
 	half, cancel := checks.Share(ctx, 0.5)
 	defer cancel()
@@ -75,7 +75,7 @@ func timedatectl(ctx context.Context, host checks.Host) (map[string]string, erro
 const phc2sys = "phc2sys"
 
 // timeServices are the programs that set the clock, by process name. The kernel
-// cuts a name after fifteen letters, so that of timesyncd may come short.
+// cuts a name after fifteen letters, so that of timesyncd may be shorter.
 var timeServices = map[string]string{
 	"chronyd":           "chronyd",
 	"ntpd":              "ntpd",
@@ -85,7 +85,7 @@ var timeServices = map[string]string{
 }
 
 // services are the time services that run, each once however many processes it
-// has. Process 1 in the list tells that other users' processes are visible.
+// has. Process 1 is in the list when other users' processes are visible.
 func services(ctx context.Context, m checks.Machine) (found []string, all bool, err error) {
 	processes, err := m.Processes(ctx)
 	for _, p := range processes {
@@ -119,20 +119,16 @@ func zone(host checks.Host) (string, error) {
 // UTC where the file or the line is missing.
 func hardwareClock(host checks.Host) (string, error) {
 	text, err := host.ReadFile("etc/adjtime")
-	if errors.Is(err, fs.ErrNotExist) {
-		return "UTC", nil
-	}
-	if err != nil {
+	switch lines := strings.Split(text, "\n"); {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err
-	}
-	lines := strings.Split(text, "\n")
-	if len(lines) > 2 && strings.TrimSpace(lines[2]) == "LOCAL" {
+	case len(lines) > 2 && strings.TrimSpace(lines[2]) == "LOCAL":
 		return "LOCAL", nil
 	}
 	return "UTC", nil
 }
 
-// container is the kind of container we are in: its clock is the host's.
+// container is the kind of container that we run in; empty outside of one.
 func container(ctx context.Context, host checks.Host) string {
 	if text, err := host.ReadFile("run/systemd/container"); err == nil {
 		return cmp.Or(strings.TrimSpace(text), "container")
@@ -142,7 +138,7 @@ func container(ctx context.Context, host checks.Host) string {
 			return mark.kind
 		}
 	}
-	// It prints "none", with a status of its own, outside of one.
+	// Outside of one it prints "none" and exits with another status.
 	if text, err := host.Run(ctx, "systemd-detect-virt", "--container"); err == nil {
 		if kind := strings.TrimSpace(text); kind != "none" {
 			return kind

@@ -13,13 +13,13 @@ import (
 	"carbonio-check/checks"
 )
 
-// answer is what a time server said, if anything.
+// answer is what a time server said.
 type answer struct {
 	Asked    int    `json:"asked,omitempty"`
 	Answered int    `json:"answered,omitempty"`
 	Best     *reply `json:"best,omitempty"`
-	// Contact is how it went where there is no best reply; Unresolved, why the
-	// name did not even lead to an address.
+	// Contact is how the attempt ended without a best reply; Unresolved, why the
+	// name has no address.
 	Contact    checks.Contact `json:"contact,omitzero"`
 	Unresolved string         `json:"unresolved,omitempty"`
 }
@@ -32,20 +32,20 @@ type reply struct {
 	Stratum int           `json:"stratum"`           // 1–15; 0 is a kiss of death, 16 not synchronised
 	Leap    int           `json:"leap,omitempty"`    // 3: not synchronised
 	Kiss    string        `json:"kiss,omitempty"`    // the code of a kiss of death: "RATE"
-	Refused string        `json:"refused,omitempty"` // why RFC 5905 forbids to use it
+	Refused string        `json:"refused,omitempty"` // why RFC 5905 forbids using it
 }
 
 const (
 	// samples is how often a server is asked, at once: enough for one that was
 	// not delayed on the way, too few for a public server to mind.
 	samples = 4
-	// After the first answer the others are awaited this many times as long,
-	// and at least a little: a server that limits its rate answers only the first.
+	// After the first reply the others are awaited this many times as long,
+	// and at least a little: a server that limits its rate replies only to the first.
 	patience    = 3
 	patienceMin = 50 * time.Millisecond
 )
 
-// observeServer asks a server several times at once. That it keeps silent is
+// observeServer asks a server several times at once. That it does not respond is
 // an observation, not an error, so the wait ends before the look's deadline.
 func observeServer(ctx context.Context, host checks.Host, t checks.Target[checks.Nothing]) (answer, error) {
 	asking, cancel := checks.Share(ctx, 0.9)
@@ -81,7 +81,7 @@ func resolve(ctx context.Context, network checks.Network, address string) ([]str
 }
 
 // ask shares the samples out among the addresses (a pool, or IPv4 and IPv6 of
-// one server) and keeps the reply that took least time.
+// one server) and keeps the reply that took the least time.
 func ask(ctx, asking context.Context, network checks.Network, addresses []string) (answer, error) {
 	asking, enough := context.WithCancel(asking)
 	defer enough()
@@ -123,7 +123,7 @@ func ask(ctx, asking context.Context, network checks.Network, addresses []string
 	return out, nil
 }
 
-// better prefers a reply that may be used, then the quicker one.
+// better prefers a reply that may be used, then the faster one.
 func better(a, b reply) bool {
 	if (a.Refused == "") != (b.Refused == "") {
 		return a.Refused == ""
@@ -131,17 +131,17 @@ func better(a, b reply) bool {
 	return a.Delay < b.Delay
 }
 
-// query sends one request and waits for its answer.
+// query sends one request and waits for its reply.
 func query(ctx context.Context, network checks.Network, address string) (reply, error) {
 	deadline, _ := ctx.Deadline() // checks.Share has set one
-	hangUp := func() bool { return false }
-	defer func() { hangUp() }()
+	stop := func() bool { return false }
+	defer func() { stop() }()
 	r, err := ntp.QueryWithOptions(address, ntp.QueryOptions{
 		Timeout: time.Until(deadline),
 		Dialer: func(_, address string) (net.Conn, error) {
 			conn, err := network.Dial(ctx, "udp", address)
 			if err == nil {
-				hangUp = context.AfterFunc(ctx, func() { conn.Close() })
+				stop = context.AfterFunc(ctx, func() { conn.Close() })
 			}
 			return conn, err
 		},

@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"cmp"
 	"io/fs"
 	"net"
 	"path"
@@ -13,9 +14,9 @@ import (
 
 const (
 	ntpPort = 123
-	// maxServers bounds what a configuration can make us ask; nobody has more.
+	// maxServers bounds how many servers of a configuration are asked.
 	maxServers = 32
-	// maxIncludes bounds the files that one configuration can make us read.
+	// maxIncludes bounds how many files of a configuration are read.
 	maxIncludes = 64
 )
 
@@ -25,7 +26,7 @@ type server struct {
 	Port int    `json:"port"`
 }
 
-// String leaves out the port that goes without saying.
+// String leaves out the default port.
 func (s server) String() string {
 	if s.Port == ntpPort {
 		return s.Name
@@ -42,27 +43,20 @@ type configuration struct {
 
 func (c *configuration) add(file, name string, port int) {
 	s := server{name, port}
-	if name == "" || len(c.Servers) >= maxServers || slices.Contains(c.Servers, s) {
-		return
+	if name != "" && len(c.Servers) < maxServers && !slices.Contains(c.Servers, s) {
+		c.Servers = append(c.Servers, s)
+		c.File = cmp.Or(c.File, "/"+file)
 	}
-	c.Servers = append(c.Servers, s)
-	c.named(file)
 }
 
 func (c *configuration) clock(file, name string) {
 	c.Refclocks = append(c.Refclocks, name)
-	c.named(file)
-}
-
-func (c *configuration) named(file string) {
-	if c.File == "" {
-		c.File = "/" + file
-	}
+	c.File = cmp.Or(c.File, "/"+file)
 }
 
 // configured reads the configuration of the first time service that names a
-// source. The order is that of taking over: installing chrony or ntpd switches
-// systemd-timesyncd off, whose configuration file stays.
+// source. chrony and ntpd come first: installing one of them disables
+// systemd-timesyncd, whose configuration file stays.
 func configured(host checks.Host) configuration {
 	for _, read := range []func(checks.Host) configuration{chrony, ntpd, timesyncd} {
 		if c := read(host); c.File != "" {
@@ -92,12 +86,9 @@ func (r *chronyReader) read(file string) {
 		return
 	}
 	r.done = append(r.done, file)
-	text, err := r.host.ReadFile(file)
-	if err != nil {
-		return
-	}
+	text, _ := r.host.ReadFile(file) // no file, no line
 	for line := range strings.Lines(text) {
-		// A comment stands at the start of a line, and nowhere else.
+		// Comments are whole lines.
 		if f := strings.Fields(line); len(f) > 1 && !strings.ContainsAny(f[0][:1], "#!;%") {
 			r.directive(file, strings.ToLower(f[0]), f[1:])
 		}
@@ -124,10 +115,7 @@ func (r *chronyReader) directive(file, name string, args []string) {
 }
 
 func (r *chronyReader) glob(pattern string) {
-	files, err := fs.Glob(r.host.Files, strings.TrimPrefix(path.Clean(pattern), "/"))
-	if err != nil {
-		return
-	}
+	files, _ := fs.Glob(r.host.Files, strings.TrimPrefix(path.Clean(pattern), "/")) // a bad pattern matches nothing
 	for _, f := range files {
 		r.read(f)
 	}
@@ -147,10 +135,7 @@ func option(args []string, name string, otherwise int) int {
 func ntpd(host checks.Host) configuration {
 	var c configuration
 	for _, file := range []string{"etc/ntp.conf", "etc/ntpsec/ntp.conf", "etc/openntpd/ntpd.conf"} {
-		text, err := host.ReadFile(file)
-		if err != nil {
-			continue
-		}
+		text, _ := host.ReadFile(file)
 		for line := range strings.Lines(text) {
 			line, _, _ = strings.Cut(line, "#")
 			c.ntpdLine(file, strings.Fields(line))
@@ -159,24 +144,22 @@ func ntpd(host checks.Host) configuration {
 	return c
 }
 
-func (c *configuration) ntpdLine(file string, f []string) {
-	if len(f) < 2 {
+func (c *configuration) ntpdLine(file string, words []string) {
+	words = slices.DeleteFunc(words, func(s string) bool { return s == "-4" || s == "-6" })
+	if len(words) < 2 {
 		return
 	}
-	args := slices.DeleteFunc(f[1:], func(s string) bool { return s == "-4" || s == "-6" })
-	if len(args) == 0 {
-		return
-	}
-	switch f[0] {
+	name := words[1]
+	switch words[0] {
 	case "server", "servers", "pool", "peer":
 		// 127.127.t.u is a clock on the machine; type 1 is its own, undisciplined one.
-		if clock, ok := strings.CutPrefix(args[0], "127.127."); !ok {
-			c.add(file, args[0], ntpPort)
+		if clock, ok := strings.CutPrefix(name, "127.127."); !ok {
+			c.add(file, name, ntpPort)
 		} else if !strings.HasPrefix(clock, "1.") {
-			c.clock(file, args[0])
+			c.clock(file, name)
 		}
 	case "refclock":
-		c.clock(file, args[0])
+		c.clock(file, name)
 	}
 }
 
@@ -186,10 +169,7 @@ func (c *configuration) ntpdLine(file string, f []string) {
 func timesyncd(host checks.Host) configuration {
 	var conf, builtin, fallback configuration
 	for _, file := range timesyncdFiles(host) {
-		text, err := host.ReadFile(file)
-		if err != nil {
-			continue
-		}
+		text, _ := host.ReadFile(file)
 		for line := range strings.Lines(text) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 			switch strings.TrimSpace(key) {
@@ -203,35 +183,35 @@ func timesyncd(host checks.Host) configuration {
 		}
 	}
 	const link = "run/systemd/netif/state"
-	if text, err := host.ReadFile(link); err == nil {
-		for line := range strings.Lines(text) {
-			if list, ok := strings.CutPrefix(line, "NTP="); ok {
-				conf.addAll(link, list)
-			}
+	text, _ := host.ReadFile(link)
+	for line := range strings.Lines(text) {
+		if list, ok := strings.CutPrefix(line, "NTP="); ok {
+			conf.addAll(link, list)
 		}
 	}
-	for _, c := range []configuration{conf, fallback} {
-		if c.File != "" {
-			return c
-		}
+	switch {
+	case conf.File != "":
+		return conf
+	case fallback.File != "":
+		return fallback
 	}
 	return builtin
 }
 
-// timesyncdFiles are the main file and the drop-ins in the order of their names.
+// timesyncdFiles are the main files, and the drop-ins in the order of their names.
 func timesyncdFiles(host checks.Host) []string {
 	dirs := []string{"usr/lib/systemd", "run/systemd", "etc/systemd"}
 	var main, dropins []string
 	for _, dir := range dirs {
 		main = append(main, dir+"/timesyncd.conf")
-		found, _ := fs.Glob(host.Files, dir+"/timesyncd.conf.d/*.conf") // the pattern is good: no error
+		found, _ := fs.Glob(host.Files, dir+"/timesyncd.conf.d/*.conf") // the pattern is valid
 		dropins = append(dropins, found...)
 	}
 	slices.SortStableFunc(dropins, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
 	return append(main, dropins[:min(maxIncludes, len(dropins))]...)
 }
 
-// assign does as systemd: lists add up, and an empty one starts anew.
+// assign does as systemd does: lists add up, and an empty one clears them.
 func (c *configuration) assign(file, list string) {
 	if strings.TrimSpace(list) == "" {
 		*c = configuration{}

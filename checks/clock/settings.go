@@ -16,14 +16,8 @@ var ntpServers = &checks.Setting[[]string]{
 	Doc:     "The time servers that are asked when the machine's own configuration names none: a name or an address, with :port where it is not 123.",
 	Sources: []platform.Source{platform.Policy},
 	Check: func(names []string) error {
-		for i, name := range names {
-			s, err := parseServer(name)
-			for _, other := range names[:i] {
-				if o, _ := parseServer(other); err == nil && o == s {
-					err = fmt.Errorf("%q is given twice", name)
-				}
-			}
-			if err != nil {
+		for _, name := range names {
+			if _, err := parseServer(name); err != nil {
 				return err
 			}
 		}
@@ -47,16 +41,13 @@ var clockFail = &checks.Setting[platform.Duration]{
 
 // parseServer reads "ntp.example.com" or "ntp.example.com:1123".
 func parseServer(s string) (server, error) {
-	out := server{s, ntpPort}
-	if host, port, err := net.SplitHostPort(s); err == nil {
-		n, bad := strconv.ParseUint(port, 10, 16)
-		if bad != nil || n == 0 {
-			return server{}, fmt.Errorf("%q: %q is no port", s, port)
-		}
-		out = server{host, int(n)}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		host, port = s, strconv.Itoa(ntpPort)
 	}
-	if out.Name == "" || strings.ContainsAny(out.Name, " \t/[]") {
-		return server{}, fmt.Errorf("%q is neither a name nor an address", s)
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || host == "" || strings.ContainsAny(host, " \t/[]") {
+		return server{}, fmt.Errorf("%q: want a name or an address, and perhaps a port", s)
 	}
-	return out, nil
+	return server{host, int(n)}, nil
 }
