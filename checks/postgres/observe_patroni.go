@@ -163,8 +163,9 @@ func observeMember(ctx context.Context, host checks.Host, t target) (answer, err
 	}
 	ctx, cancel := checks.Share(ctx, 0.9)
 	defer cancel()
-	c := newClient(host.Network, t.Address)
+	c, rest := newClient(host.Network, t.Address), newClient(host.Network, t.Address)
 	defer c.Close()
+	defer rest.Close()
 	var a answer
 	var all sync.WaitGroup
 	var err, clusterErr, historyErr error
@@ -174,11 +175,11 @@ func observeMember(ctx context.Context, host checks.Host, t target) (answer, err
 		}
 	})
 	all.Go(func() {
-		if a.Cluster, _, clusterErr = fetch[*topology](ctx, c, "/cluster"); clusterErr == nil && a.Cluster == nil {
+		if a.Cluster, _, clusterErr = fetch[*topology](ctx, rest, "/cluster"); clusterErr == nil && a.Cluster == nil {
 			clusterErr = checks.ErrNotJSON
 		}
 	})
-	all.Go(func() { a.History, _, historyErr = fetch[[][]any](ctx, c, "/history") })
+	all.Go(func() { a.History, _, historyErr = fetch[[][]any](ctx, rest, "/history") })
 	all.Wait()
 	a.History = a.History[max(0, len(a.History)-maxFailovers):]
 	if a.Status == nil {
@@ -248,27 +249,41 @@ func (a answer) called(t target) string {
 	return cmp.Or(e.Name, t.Node)
 }
 
-// A client asks an HTTP server, and knows whether it accepted a connection.
+// A client asks an HTTP server, and knows how far its connections came: the error of
+// a request alone does not tell.
 type client struct {
 	*checks.Client
 	*dialer
 	base string
 }
 
-// A dialer notes whether a connection was accepted: the time-out of an HTTP request
-// alone does not tell a server that hangs from one that is down.
+// A dialer notes whether a connection was accepted, and whether anything was received.
 type dialer struct {
 	checks.Network
-	accepted atomic.Bool
+	accepted, received atomic.Bool
 }
 
 // Dial connects.
 func (d *dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.Network.Dial(ctx, network, address)
-	if err == nil {
-		d.accepted.Store(true)
+	c, err := d.Network.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	d.accepted.Store(true)
+	return &conn{c, d}, nil
+}
+
+type conn struct {
+	net.Conn
+	by *dialer
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.by.received.Store(true)
+	}
+	return n, err
 }
 
 func newClient(network checks.Network, address string) client {
@@ -276,18 +291,20 @@ func newClient(network checks.Network, address string) client {
 	return client{checks.NewClient(d, maxBody, 0), d, "http://" + address}
 }
 
-// ended is how a request that failed ended. Where there was a response, only of no
-// use, the error stays.
+// ended is how the only request of a client ended that failed. Where there was a
+// response, only of no use, the error stays.
 func (c client) ended(ctx context.Context, failed error) (checks.Contact, error) {
-	how := checks.Dialled
-	if c.accepted.Load() {
-		how = checks.Spoken
+	if !c.accepted.Load() {
+		return checks.Dialled(ctx, failed)
 	}
-	contact, err := how(ctx, failed)
-	if contact.State == checks.Broken {
-		return checks.Contact{}, failed
+	contact, err := checks.Spoken(ctx, failed)
+	switch {
+	case contact.State != checks.Broken:
+		return contact, err
+	case !c.received.Load(): // net/http has errors of its own for this
+		return checks.Contact{State: checks.HungUp}, nil
 	}
-	return contact, err
+	return checks.Contact{}, failed
 }
 
 // get wants an answer with HTTP status 200.

@@ -201,6 +201,21 @@ func TestSilence(t *testing.T) {
 	require.Empty(t, a)
 }
 
+// net/http has an error of its own, which it does not export, where a server closes
+// the connection before the request is written.
+func TestHungUpEarly(t *testing.T) {
+	early := errors.New("http: server closed idle connection")
+	c := newClient(checkstest.Network{}, "10.0.0.1:8008")
+	c.accepted.Store(true)
+	contact, err := c.ended(t.Context(), early)
+	require.NoError(t, err)
+	require.Equal(t, checks.Contact{State: checks.HungUp}, contact)
+	c.received.Store(true) // then it is not the server that keeps silent
+	contact, err = c.ended(t.Context(), early)
+	require.Equal(t, early, err)
+	require.Empty(t, contact)
+}
+
 func TestSilenceOfTheWay(t *testing.T) {
 	router := netip.MustParseAddr("10.0.0.254")
 	for _, c := range []struct {
