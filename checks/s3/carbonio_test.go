@@ -16,7 +16,7 @@ import (
 
 const uuid = "58fa4ca2-31dd-4209-aa23-48b33b116090"
 
-// The text is the manual's (CORE); the JSON has what Carbonio's JSON always has
+// The text is the manual's; the JSON has what Carbonio's JSON always has
 // (a "response"), and the rest in the shapes that its other commands use.
 const documented = `bucketName                                hsm
 protocol                                  HTTPS
@@ -109,8 +109,8 @@ func FuzzParseCarbonio(f *testing.F) {
 	})
 }
 
-// zextras answers the commands of that user, given to su as they are typed.
-func zextras(uid int, outputs map[string]string, failures map[string]*checks.ExitError) checks.Host {
+// withCarbonio answers the commands of zextras, given to su as they are typed.
+func withCarbonio(uid int, outputs map[string]string, failures map[string]*checks.ExitError) checks.Host {
 	return checks.Host{
 		Machine: checkstest.Machine{User: uid},
 		Run: func(_ context.Context, name string, args ...string) (string, error) {
@@ -144,28 +144,28 @@ func TestObserveCarbonio(t *testing.T) {
 		error string
 	}{
 		"healthy": {
-			host: zextras(0, map[string]string{list: listing, test: "\x1b[32mconnection ok\x1b[0m\n", vols: volumes}, nil),
+			host: withCarbonio(0, map[string]string{list: listing, test: "\x1b[32mconnection ok\x1b[0m\n", vols: volumes}, nil),
 			want: `{"buckets":[{"uuid":"` + uuid + `","name":"hsm","test":{"ok":true,"exit":0,"output":"connection ok"}}],"primaries":[{"name":"centralized-ha","centralized":true}]}`,
 		},
 		"a refusal, with the key in it": {
-			host: zextras(0, map[string]string{list: listing, test: "no connection okay for AKIDLEAKED\n", vols: volumes},
+			host: withCarbonio(0, map[string]string{list: listing, test: "no connection okay for AKIDLEAKED\n", vols: volumes},
 				map[string]*checks.ExitError{test: {Name: "su", Code: 1, Stderr: "403 for AKIDLEAKED"}}),
 			want: `{"buckets":[{"uuid":"` + uuid + `","name":"hsm","test":{"ok":false,"exit":1,"output":"no connection okay for [redacted]\n403 for [redacted]"}}],"primaries":[{"name":"centralized-ha","centralized":true}]}`,
 		},
 		"the phrase, and another exit status": {
-			host: zextras(0, map[string]string{list: listing, test: "connection ok\n", vols: "?"}, map[string]*checks.ExitError{test: {Name: "su", Code: 3}}),
+			host: withCarbonio(0, map[string]string{list: listing, test: "connection ok\n", vols: "?"}, map[string]*checks.ExitError{test: {Name: "su", Code: 3}}),
 			want: `{"buckets":[{"uuid":"` + uuid + `","name":"hsm","test":{"ok":false,"exit":3,"output":"connection ok"}}],"unread":"getAllVolumes printed no JSON"}`,
 		},
 		"not the phrase": {
-			host: zextras(0, map[string]string{list: listing, test: "connection ok?\n", vols: volumes}, nil),
+			host: withCarbonio(0, map[string]string{list: listing, test: "connection ok?\n", vols: volumes}, nil),
 			want: `{"buckets":[{"uuid":"` + uuid + `","name":"hsm","test":{"ok":false,"exit":0,"output":"connection ok?"}}],"primaries":[{"name":"centralized-ha","centralized":true}]}`,
 		},
 		"the service is down": {
-			host: zextras(0, map[string]string{}, map[string]*checks.ExitError{list: {Name: "su", Code: 1, Stderr: "Unable to connect"}}),
+			host: withCarbonio(0, map[string]string{}, map[string]*checks.ExitError{list: {Name: "su", Code: 1, Stderr: "Unable to connect"}}),
 			want: `{"unlisted":"su exited with status 1: Unable to connect"}`,
 		},
-		"no carbonio command": {host: zextras(0, nil, nil), want: "{}", error: "carbonio-advanced is not installed"},
-		"not root":            {host: zextras(1000, nil, nil), want: "{}", error: "run carbonio-check as root"},
+		"no carbonio command": {host: withCarbonio(0, nil, nil), want: "{}", error: "carbonio-advanced is not installed"},
+		"not root":            {host: withCarbonio(1000, nil, nil), want: "{}", error: "run carbonio-check as root"},
 	} {
 		data, err := observeCarbonio(t.Context(), c.host, checks.Target[checks.Nothing]{})
 		if c.error == "" {

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// skewFail is where S3 begins to refuse (RequestTimeTooSkewed).
+	// skewFail is from where on S3 rejects requests (RequestTimeTooSkewed).
 	skewFail = 15 * time.Minute
-	// skewWarn is a tenth of it: no healthy clock is off by that.
+	// skewWarn is a tenth of that: no healthy clock is so far off.
 	skewWarn = 90 * time.Second
 
 	skewed = "RequestTimeTooSkewed"
@@ -51,7 +51,7 @@ type reached struct {
 	reachability
 }
 
-// host is the name of the endpoint, without its port.
+// host is the name of the endpoint, without the port.
 func (r reached) host() string {
 	host, _, _ := net.SplitHostPort(r.Target.Name)
 	return host
@@ -65,13 +65,15 @@ func (r reached) judgeEndpoint() checks.Finding {
 	if r.Unresolved != "" {
 		f := endpoint.Fail(r, at, "the name of the object storage does not resolve: %s", r.Unresolved)
 		if _, base, _ := strings.Cut(r.Target.Ask.Endpoint, "://"); !strings.HasPrefix(base, r.host()) {
-			return f.Fix("path_style: true     # in the configuration, where the bucket has no name of its own below " + base)
+			return f.Fix("path_style: true     # in the configuration, if the bucket has no host name of its own below " + base)
 		}
-		return f.Fix("getent ahosts " + r.host())
+		return f.Fix(on(r.Vantage, "getent ahosts "+r.host()))
 	}
 	var faults []string
 	var first, fix string
+	unseen := len(r.Addresses) == 0
 	for _, a := range r.Addresses {
+		unseen = unseen || a.Contact == checks.Contact{}
 		if fault, remedy := r.fault(a); fault != "" {
 			faults = append(faults, a.Address+": "+fault)
 			first, fix = cmp.Or(first, fault), cmp.Or(fix, remedy)
@@ -83,17 +85,19 @@ func (r reached) judgeEndpoint() checks.Finding {
 			Saw(strings.Join(faults, "\n")).Fix(fix)
 	case len(faults) > 0:
 		return endpoint.Fail(r, at, "%d of the %d addresses of the object storage cannot be used", len(faults), len(r.Addresses)).
-			Saw(strings.Join(faults, "\n")).Wanted("each address answers").Fix(fix)
+			Saw(strings.Join(faults, "\n")).Wanted("every address responds").Fix(fix)
+	case unseen:
+		return endpoint.Unknown(r, at, "could not be seen: %s", cmp.Or(r.Unseen().String(), "not every address was tried"))
 	case plain(r.Target.Ask):
-		return endpoint.Warn(r, at, "the object storage is reached over plain http: mail crosses the network for all to read").
-			Saw("http").Wanted("https").Fix("give the object storage a certificate, and the configuration an endpoint of https://")
+		return endpoint.Warn(r, at, "the object storage is used over plain HTTP: mail crosses the network unencrypted").
+			Saw("http").Wanted("https").Fix("endpoint: https://" + at + "     # in the configuration, once the object storage has a certificate")
 	case len(r.Addresses) == 1:
-		return endpoint.Pass(r, at, "the object storage answers over TLS, the certificate holds until %s", r.until())
+		return endpoint.Pass(r, at, "the object storage responds over TLS; its certificate is valid until %s", r.until())
 	}
-	return endpoint.Pass(r, at, "the %d addresses of the object storage answer over TLS, the certificate holds until %s", len(r.Addresses), r.until())
+	return endpoint.Pass(r, at, "the %d addresses of the object storage respond over TLS; the certificate is valid until %s", len(r.Addresses), r.until())
 }
 
-// until is the day on which the first certificate ends.
+// until is the day on which the first certificate expires.
 func (r reached) until() string {
 	var until time.Time
 	for _, a := range r.Addresses {
@@ -104,8 +108,8 @@ func (r reached) until() string {
 	return until.UTC().Format(time.DateOnly)
 }
 
-// fault says why an address cannot be used, and what helps; empty when it can,
-// and when that was not seen.
+// fault says why an address cannot be used, and what helps; empty if it can, and
+// if that was not seen.
 func (r reached) fault(a address) (fault, fix string) {
 	if a.Certificate != nil {
 		if fault, fix := r.untrusted(*a.Certificate); fault != "" {
@@ -114,16 +118,16 @@ func (r reached) fault(a address) (fault, fix string) {
 	}
 	switch c := a.Contact; {
 	case a.OtherScheme && plain(r.Target.Ask):
-		return "it speaks TLS, not plain http", "endpoint: https://" + r.Target.Name + "     # in the configuration"
+		return "it speaks TLS, not plain HTTP", "endpoint: https://" + r.Target.Name + "     # in the configuration"
 	case a.OtherScheme:
-		return "it speaks plain http, not TLS", "endpoint: http://" + r.Target.Name + "     # or give the object storage a certificate"
+		return "it speaks plain HTTP, not TLS", "endpoint: http://" + r.Target.Name + "     # in the configuration, or give the object storage a certificate"
 	case a.Status >= 500 && !a.Throttled:
-		return fmt.Sprintf("it answers with HTTP %d", a.Status), "curl -sS " + r.Target.Ask.Endpoint + "/     # then look at the object storage, and at the proxy before it"
+		return fmt.Sprintf("it responds with HTTP %d", a.Status), on(r.Vantage, "curl -sS "+r.Target.Ask.Endpoint+"/     # then check the object storage, and the proxy in front of it")
 	case c == checks.Contact{}, c.State == checks.Open:
 		return "", ""
 	case c.State == checks.Refused, !c.Reached():
 		host, port, _ := net.SplitHostPort(a.Address)
-		return "it " + c.String(), "nc -vz " + host + " " + port + "     # then open the way to it in the firewalls"
+		return "it " + c.String(), on(r.Vantage, "nc -vz "+host+" "+port+"     # then allow it in the firewalls in between")
 	}
 	return "it " + a.Contact.String(), ""
 }
@@ -132,26 +136,26 @@ func (r reached) fault(a address) (fault, fix string) {
 func (r reached) untrusted(c checks.Certificate) (fault, fix string) {
 	switch c.Fault(r.At) {
 	case checks.Expired:
-		return "its certificate expired on " + c.Until.UTC().Format(time.DateTime), "renew the certificate of the object storage (" + c.Subject + ")"
+		return "its certificate expired on " + c.Until.UTC().Format(time.DateTime), "renew the certificate of the object storage"
 	case checks.NotYetValid:
-		return "its certificate is not valid before " + c.From.UTC().Format(time.DateTime), "compare the clocks: date -u, here and on the object storage"
+		return "its certificate is not valid until " + c.From.UTC().Format(time.DateTime), "date -u     # on " + r.Vantage + " and on the object storage: compare the clocks"
 	case checks.OtherName:
 		return fmt.Sprintf("its certificate is for %s, not for %s", cmp.Or(strings.Join(c.Names, ", "), c.Subject), r.host()),
-			"use a name that the certificate holds as the endpoint, or issue the certificate again with " + r.host()
+			"use a name from the certificate as the endpoint, or issue a certificate for " + r.host()
 	case checks.UntrustedCA:
-		fault = "its certificate is signed by an authority that this node does not trust: " + c.Issuer
+		fault = "its certificate was issued by an authority that this node does not trust: " + c.Issuer
 		if r.NoCA != "" {
 			fault += "; " + r.NoCA
 		}
 		return fault, "ca_file: /path/to/ca.pem     # in the configuration; Carbonio needs the same CA in its own trust store"
 	case checks.NoCertificate:
-		return "it shows no certificate", ""
+		return "it presents no certificate", ""
 	}
 	return "", ""
 }
 
-// refused says whether a bucket behind this endpoint was refused for the time of
-// the request, seen from the same vantage; and what proves it.
+// refused says whether a request from the same vantage was rejected for its time,
+// and what proves it.
 func (r reached) refused(seen checks.Record) (checks.Proof, bool) {
 	for s := range rounds.In(seen) {
 		tried, _ := s.Got()
@@ -174,24 +178,24 @@ func (r reached) judgeClock(seen checks.Record) checks.Finding {
 	_, got := r.Got()
 	switch {
 	case worst == nil && refused:
-		return clock.Fail(proof, at, "the object storage refuses requests because the clocks are more than fifteen minutes apart").
-			Saw(skewed).Wanted("less than 15m0s apart")
+		return clock.Fail(proof, at, "the object storage rejects requests because the clocks are more than 15 minutes apart").
+			Saw(skewed).Wanted("less than 15 minutes apart")
 	case !got:
 		return clock.Unseen(r, at)
 	case worst == nil:
-		return clock.Unknown(r, at, "the object storage did not tell its time").Needing(endpoint.On(at))
+		return clock.Unknown(r, at, "the object storage did not report its time").Needing(endpoint.On(at))
 	case worst.Abs() >= skewFail || refused:
-		return clock.Fail(proof, at, "the clock of the object storage is %s: it refuses what is signed here", offset(*worst)).
-			Saw(offset(*worst)).Wanted("less than 15m0s apart")
+		return clock.Fail(proof, at, "the clock of the object storage is %s: it rejects requests signed here", offset(*worst)).
+			Saw(offset(*worst)).Wanted("less than 15 minutes apart")
 	case worst.Abs() >= skewWarn:
-		return clock.Warn(r, at, "the clock of the object storage is %s; beyond 15m0s it refuses every request", offset(*worst)).
+		return clock.Warn(r, at, "the clock of the object storage is %s; from 15 minutes on it rejects every request", offset(*worst)).
 			Saw(offset(*worst)).Wanted("the same time")
 	}
 	return clock.Pass(r, at, "the clock of the object storage agrees with this node's")
 }
 
-// offset says where the other clock is: "1h0m0s behind this node's". The seconds
-// of so large a difference are not known well.
+// offset describes the other clock: "1h0m0s behind this node's". So large an
+// offset is not known to the second.
 func offset(d time.Duration) string {
 	d = d.Round(10 * time.Second)
 	if d < 0 {
@@ -200,19 +204,19 @@ func offset(d time.Duration) string {
 	return d.String() + " ahead of this node's"
 }
 
-// judgeMeasurement judges a measurement by each criterion of the engine.
+// judgeMeasurement judges a benchmark by each criterion of s3bench.
 func judgeMeasurement(limits s3bench.Limits, s checks.Sight[platform.Bucket, measurement]) []checks.Finding {
 	at := s.Target.Name
 	m, _ := s.Got()
 	var verdicts []s3bench.Verdict
-	if m.Result != nil {
+	if m.Result != nil && len(m.Result.Config.Sizes) > 0 {
 		verdicts = s3bench.Judge(*m.Result, limits)
 	}
 	var out []checks.Finding
 	for _, c := range []*checks.Check{throughput, ttfb, stability} {
 		switch i := slices.IndexFunc(verdicts, func(v s3bench.Verdict) bool { return "s3."+v.Name == c.ID }); {
 		case m.Unopened != "":
-			out = append(out, c.Skip(s, at, "the bucket was not looked at: %s", m.Unopened))
+			out = append(out, c.Skip(s, at, "the bucket was not checked: %s", m.Unopened))
 		case m.Locked:
 			out = append(out, c.Skip(s, at, "%s", m.Refused))
 		case m.Refused != "":
@@ -252,3 +256,6 @@ func judgeVerdict(c *checks.Check, s checks.Sight[platform.Bucket, measurement],
 	}
 	return f
 }
+
+// on says on which node commands are to be run.
+func on(node, commands string) string { return "# on " + node + "\n" + commands }

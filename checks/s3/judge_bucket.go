@@ -11,40 +11,40 @@ import (
 	"carbonio-check/platform"
 )
 
-// ofRound are the checks that a round decides, in the order in which they need each other.
+// ofRound are the checks that a round decides, in the order of their needs.
 var ofRound = []*checks.Check{region, credentials, bucket, permissions, integrity, consistency}
 
-// The codes by which servers refuse the keys themselves.
+// badKeys are the codes by which servers reject the keys themselves.
 var badKeys = map[string]string{
-	"InvalidAccessKeyId":    "the access key is not known",
-	"InvalidAccessKey":      "the access key is not known",
-	"SignatureDoesNotMatch": "the secret key is not the one of this access key",
+	"InvalidAccessKeyId":    "the access key is unknown",
+	"InvalidAccessKey":      "the access key is unknown",
+	"SignatureDoesNotMatch": "the secret key does not match the access key",
 	"InvalidToken":          "the keys are not valid here",
 	"ExpiredToken":          "the keys have expired",
 	"AccountProblem":        "the account is blocked",
 }
 
-// The codes by which servers say that the region is another one.
+// otherRegion are the codes by which servers say that the region is wrong.
 var otherRegion = []string{
 	"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect",
 	"IllegalLocationConstraintException", "AuthorizationQueryParametersError", "InvalidRegion",
 }
 
-// A trial is one round of requests to a bucket, as a judge has it.
+// A trial is a round of requests as one vantage made it.
 type trial struct {
 	checks.Sight[platform.Bucket, round]
 	round
 }
 
-// judge decides on a bucket from one vantage. Where the first request was
-// refused, one finding says why, and the others wait for it.
+// judge judges a bucket. If the first request was rejected, one finding says why,
+// and the others depend on it.
 func (t trial) judge() []checks.Finding {
 	at := t.Target.Name
 	var out []checks.Finding
 	switch {
 	case t.Unopened != "":
 		for _, c := range ofRound {
-			f := c.Skip(t, at, "the bucket was not looked at: %s", t.Unopened)
+			f := c.Skip(t, at, "the bucket was not checked: %s", t.Unopened)
 			if c == credentials {
 				f = c.Unknown(t, at, "could not be seen: %s", t.Unopened)
 			}
@@ -62,34 +62,34 @@ func (t trial) judge() []checks.Finding {
 	return out
 }
 
-// judgeAccepted judges region and keys where no request was refused for them:
-// one that was carried out proves both, and nothing else does. A proxy can deny
-// everything without having looked at a signature.
+// judgeAccepted judges region and keys if no request was rejected for them: only
+// one that succeeded proves both. A proxy can deny everything without checking a
+// signature.
 func (t trial) judgeAccepted() []checks.Finding {
 	at, proof := t.Target.Name, t.Proof().Part()
 	if !slices.ContainsFunc(t.Steps, step.proves) {
 		refused := t.Steps[0].Error
 		return []checks.Finding{
-			region.Unknown(t, at, "no request was carried out: %s", refused).Needing(permissions.On(at)),
-			credentials.Unknown(t, at, "no request was carried out: %s", refused).Needing(permissions.On(at)),
+			region.Unknown(t, at, "no request succeeded: %s", refused).Needing(permissions.On(at)),
+			credentials.Unknown(t, at, "no request succeeded: %s", refused).Needing(permissions.On(at)),
 		}
 	}
-	signed := "the region that it names itself"
+	signed := "the region that it reports"
 	if name := t.Target.Ask.Region; name != "" {
 		signed = "region " + name
 	}
 	return []checks.Finding{
-		region.Pass(proof, at, "the object storage takes what is signed for %s", signed),
+		region.Pass(proof, at, "the object storage accepts requests signed for %s", signed),
 		credentials.Pass(proof, at, "the object storage accepts the keys"),
 	}
 }
 
-// proves says that the server looked at the request itself, and so had taken
-// its signature.
+// proves says that the server processed the request, and so had accepted its
+// signature.
 func (s step) proves() bool { return s.ok() || s.Code == "NoSuchKey" || s.Code == "NoSuchBucket" }
 
-// judgeRefusal decides where the first request was refused for a reason that
-// leaves nothing else to be seen.
+// judgeRefusal judges a round of which the first request was rejected for a
+// reason that leaves nothing else to see.
 func (t trial) judgeRefusal() []checks.Finding {
 	at, first := t.Target.Name, t.Steps[0]
 	cause := t.cause(first)
@@ -110,22 +110,26 @@ func (t trial) judgeRefusal() []checks.Finding {
 	return out
 }
 
-// cause is the finding that says why the first request was refused; the zero
-// value where it names no reason that we know.
+// cause is the finding that says why the first request was rejected; the zero
+// value if the reason is not known.
 func (t trial) cause(first step) checks.Finding {
 	b, at := t.Target.Ask, t.Target.Name
 	why := badKeys[first.Code]
 	switch {
 	case why != "":
-		return credentials.Fail(t, at, "the object storage refuses the keys: %s", why).Saw(first.Error).
-			Wanted(fmt.Sprintf("the keys in %s and %s are accepted", b.AccessKey, b.SecretKey))
+		return credentials.Fail(t, at, "the object storage rejects the keys: %s", why).Saw(first.Error).
+			Wanted(fmt.Sprintf("the keys in %s and %s are accepted", b.AccessKey, b.SecretKey)).
+			Fix(fmt.Sprintf("# on %s: put valid keys into %s and %s, then\naws --endpoint-url %s s3 ls s3://%s", t.Vantage, b.AccessKey, b.SecretKey, b.Endpoint, b.Bucket))
 	case slices.Contains(otherRegion, first.Code) && first.Region != "":
-		return region.Fail(t, at, "the bucket is in region %s, not in %s", first.Region, cmp.Or(b.Region, "us-east-1")).
-			Saw(cmp.Or(b.Region, "no region configured")).Wanted(first.Region).
-			Fix("region: " + first.Region + "     # in the configuration, and in carbonio core doCreateBucket S3 …")
+		f := region.Fail(t, at, "the bucket is in region %s, not in %s", first.Region, cmp.Or(b.Region, "us-east-1")).
+			Saw(cmp.Or(b.Region, "no region configured")).Wanted(first.Region)
+		if plainWord.MatchString(first.Region) { // it is the server's word
+			f = f.Fix("region: " + first.Region + "     # in the configuration, and in carbonio core doCreateBucket")
+		}
+		return f
 	case first.Code == "NoSuchBucket":
 		return bucket.Fail(t, at, "there is no bucket %s", b.Bucket).Saw(first.Error).
-			Fix("aws --endpoint-url " + b.Endpoint + " s3 mb s3://" + b.Bucket + "     # or name the one that there is")
+			Fix("aws --endpoint-url " + b.Endpoint + " s3 mb s3://" + b.Bucket + "     # or configure the name of the existing one")
 	}
 	return checks.Finding{}
 }
@@ -138,46 +142,46 @@ func (r round) step(name string) (step, bool) {
 	return r.Steps[i], true
 }
 
-// judgeBucket says whether the bucket takes data, and names its rules.
+// judgeBucket says whether the bucket accepts data, and names its rules.
 func (t trial) judgeBucket() checks.Finding {
 	at := t.Target.Name
 	if i := slices.IndexFunc(t.Steps, func(s step) bool { return s.Full }); i >= 0 {
-		return bucket.Fail(t, at, "the object storage has no room: %s", t.Steps[i].Error).Saw(t.Steps[i].Error).
-			Fix("make room on the object storage, or raise the quota of the bucket").Stops()
+		return bucket.Fail(t, at, "the object storage is full: %s", t.Steps[i].Error).Saw(t.Steps[i].Error).
+			Fix("free space on the object storage, or raise the quota of bucket " + t.Target.Ask.Bucket).Stops()
 	}
 	if !slices.ContainsFunc(t.Steps, step.ok) {
 		return bucket.Unknown(t, at, "could not be seen: %s", t.Steps[0].Error).Needing(permissions.On(at))
 	}
 	if rules, fixes := t.surprises(); len(rules) > 0 {
-		return bucket.Warn(t, at, "what will surprise Carbonio: %s", strings.Join(rules, "; ")).
+		return bucket.Warn(t, at, "Carbonio does not expect this: %s", strings.Join(rules, "; ")).
 			Saw(strings.Join(rules, "\n")).Wanted("no versioning, no object lock, no lifecycle rule that expires objects, no throttling").
 			Fix(strings.Join(fixes, "\n"))
 	}
 	if unread := strings.Join(t.unread(), ", "); unread != "" {
 		return bucket.Pass(t, at, "the bucket exists; these keys may not read its %s", unread).With("not seen", unread)
 	}
-	return bucket.Pass(t, at, "the bucket exists, and no rule of it surprises Carbonio")
+	return bucket.Pass(t, at, "the bucket exists, and has no rules that would surprise Carbonio")
 }
 
-// surprises are the rules of a bucket that Carbonio does not expect, and how the
-// server behaved; and what to do about each.
+// surprises are the rules of the bucket and the limits of the server that Carbonio
+// does not expect, and what to do about each.
 func (t trial) surprises() (rules, fixes []string) {
 	b := t.Target.Ask
 	aws := "aws --endpoint-url " + b.Endpoint
 	versioned := t.Versioning == "Enabled" || t.Versioned
 	if t.Lock {
-		rules = append(rules, "object lock: what is deleted stays until its retention is over")
-		fixes = append(fixes, aws+" s3 mb s3://NAME     # object lock cannot be taken off: use a bucket without it")
+		rules = append(rules, "object lock: deleted mail stays until its retention ends")
+		fixes = append(fixes, aws+" s3 mb s3://"+b.Bucket+"-2     # object lock cannot be turned off: use a new bucket without it")
 	}
 	if versioned {
-		rules = append(rules, "versioning: deleted mail stays as old versions, and so does its space")
+		rules = append(rules, "versioning: deleted mail stays as old versions, and keeps taking space")
 	}
 	if versioned && !t.Lock {
 		fixes = append(fixes, aws+" s3api put-bucket-versioning --bucket "+b.Bucket+" --versioning-configuration Status=Suspended")
 	}
 	if len(t.Lifecycle) > 0 {
-		rules = append(rules, "lifecycle rules that are enabled: "+strings.Join(t.Lifecycle, ", ")+"; one that expires objects deletes mail")
-		fixes = append(fixes, aws+" s3api get-bucket-lifecycle-configuration --bucket "+b.Bucket+"     # keep no rule with Expiration")
+		rules = append(rules, "enabled lifecycle rules: "+strings.Join(t.Lifecycle, ", ")+"; one that expires objects deletes mail")
+		fixes = append(fixes, aws+" s3api get-bucket-lifecycle-configuration --bucket "+b.Bucket+"     # remove rules with Expiration")
 	}
 	if n := len(cluster.Those(t.Steps, func(s step) bool { return s.Throttled })); n > 0 {
 		rules = append(rules, fmt.Sprintf("throttling: %d of %d requests were answered with 503 SlowDown", n, len(t.Steps)))
@@ -186,14 +190,14 @@ func (t trial) surprises() (rules, fixes []string) {
 	return rules, fixes
 }
 
-// unread are the properties that stay unknown. A write that got no version
-// proves that there is neither versioning nor, with it, object lock.
+// unread are the properties that stay unknown. A write without a version proves
+// that there is neither versioning nor, therefore, object lock.
 func (r round) unread() []string {
 	written, done := r.step(stepPut)
 	return cluster.Those(r.Unread, func(name string) bool { return name == propertyLifecycle || !done || !written.ok() })
 }
 
-// The action that each step needs, as a policy names it.
+// actions are what each step needs to be allowed, as a policy names it.
 var actions = []struct{ step, action string }{
 	{stepList, "s3:ListBucket"},
 	{stepPut, "s3:PutObject"},
@@ -205,12 +209,11 @@ var actions = []struct{ step, action string }{
 	{stepAbort, "s3:AbortMultipartUpload"},
 }
 
-// An audit is what a round says of what the keys may do.
+// An audit is what a round shows of what the keys allow.
 type audit struct{ outcomes, denied, unseen []string }
 
-// audit looks at each request by itself. Reading and deleting what is not there
-// is allowed or denied like any other: that the object is missing says that one
-// may look.
+// audit looks at each request by itself. Reading or deleting a missing object is
+// allowed or denied like any other: a server that says it is missing allows it.
 func (r round) audit() (a audit) {
 	put, _ := r.step(stepPut)
 	for _, required := range actions {
@@ -221,8 +224,8 @@ func (r round) audit() (a audit) {
 		case !taken:
 			word, seen = "not tried", false
 		case s.denied() && read && !put.ok() && r.Steps[0].denied():
-			// S3 hides from who may not list whether an object is missing.
-			word, seen = "not told: the object was never written", false
+			// Without permission to list, S3 does not say that an object is missing.
+			word, seen = "not known: the object was never written", false
 		case s.denied():
 			word = "denied: " + required.action
 			a.denied = append(a.denied, required.action)
@@ -243,7 +246,7 @@ func compact(all []string) []string {
 	return slices.Compact(all)
 }
 
-// judgePermissions judges what the keys may do, and whether what was written is gone.
+// judgePermissions judges what the keys allow, and whether everything was removed.
 func (t trial) judgePermissions() checks.Finding {
 	at, arn := t.Target.Name, "arn:aws:s3:::"+t.Target.Ask.Bucket
 	a := t.audit()
@@ -251,20 +254,20 @@ func (t trial) judgePermissions() checks.Finding {
 	var f checks.Finding
 	switch {
 	case denied != "":
-		f = permissions.Fail(t, at, "the keys may not do all that Carbonio does: denied %s", denied).
+		f = permissions.Fail(t, at, "the keys do not allow everything that Carbonio does: denied %s", denied).
 			Wanted("all allowed").Fix("allow " + denied + " on " + arn + " and " + arn + "/*")
 	case t.withheld() != "":
 		f = permissions.Skip(t, at, "nothing was written: %s", t.withheld())
 	case len(a.unseen) > 0:
-		f = permissions.Unknown(t, at, "not seen: %s", strings.Join(a.unseen, ", "))
+		f = permissions.Unknown(t, at, "could not be tested: %s", strings.Join(a.unseen, ", "))
 	case len(t.Left) > 0 && t.Versioned:
-		f = permissions.Warn(t, at, "what this run wrote could not be removed").Needing(consistency.On(at)).
-			Fix("allow s3:DeleteObjectVersion on " + arn + "/*, then: carbonio-check s3bench clean")
+		f = permissions.Warn(t, at, "objects written by this run could not be removed").Needing(consistency.On(at)).
+			Fix("carbonio-check s3bench clean -c carbonio-check.yaml     # once s3:DeleteObjectVersion is allowed on " + arn + "/*")
 	case len(t.Left) > 0:
-		f = permissions.Warn(t, at, "what this run wrote could not be removed").Needing(consistency.On(at)).
-			Fix("carbonio-check s3bench clean")
+		f = permissions.Warn(t, at, "objects written by this run could not be removed").Needing(consistency.On(at)).
+			Fix("carbonio-check s3bench clean -c carbonio-check.yaml")
 	default:
-		return permissions.Pass(t, at, "the keys may put, get, head, list, delete, and write in parts")
+		return permissions.Pass(t, at, "the keys allow put, get, head, list, delete and multipart uploads")
 	}
 	if len(t.Left) > 0 {
 		f = f.With("left behind", strings.Join(t.Left, "\n"))
@@ -277,21 +280,21 @@ func (t trial) judgePermissions() checks.Finding {
 
 // judgeIntegrity compares what was read with what was written.
 func (t trial) judgeIntegrity() checks.Finding {
-	return t.judgeCompared(integrity, "an object of 64 KiB came back as it was written, whole and in ranges",
+	return t.judgeCompared(integrity, "a 64 KiB object was read back exactly as written, whole and in ranges",
 		func(s step) string { return s.Wrong }, stepGet, stepHead, stepRange)
 }
 
-// judgeConsistency looks for what was written, and deleted, a moment ago.
+// judgeConsistency checks that what was just written or deleted was seen.
 func (t trial) judgeConsistency() checks.Finding {
-	return t.judgeCompared(consistency, "writes and deletions are seen at once",
+	return t.judgeCompared(consistency, "writes and deletions are visible at once",
 		step.stale, stepGet, stepHead, stepListed, stepGone, stepUnlisted)
 }
 
-// stale says how a step did not see what had been done just before.
+// stale says how a step did not see what had just been done.
 func (s step) stale() string {
 	switch read := s.Name == stepGet || s.Name == stepHead; {
 	case read && s.missing():
-		return s.Name + ": what was just written is not there"
+		return s.Name + ": the object just written is not there"
 	case read:
 		return ""
 	}
@@ -322,7 +325,7 @@ func (t trial) judgeCompared(c *checks.Check, good string, fault func(step) stri
 		wrong = compact(wrong)
 		return c.Fail(t, at, "%s", strings.Join(wrong, "; ")).Saw(strings.Join(wrong, "\n")).Wanted("what was written")
 	case len(unseen) > 0:
-		return c.Unknown(t, at, "not seen: %s", strings.Join(unseen, ", "))
+		return c.Unknown(t, at, "could not be tested: %s", strings.Join(unseen, ", "))
 	}
 	return c.Pass(t, at, "%s", good)
 }

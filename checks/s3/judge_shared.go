@@ -13,18 +13,18 @@ import (
 	"carbonio-check/platform"
 )
 
-// overlapping is how long two markers must have stood side by side, by the
+// overlapping is how long two markers must have existed at the same time, by the
 // server's clock, for their writers to have seen them: many polls, and the second
-// that a Date header does not tell.
+// to which a Date header is cut.
 const overlapping = 2 * time.Second
 
 // A mailstore is one that looked for the others in a bucket.
 type mailstore struct {
-	checks.Sight[partners, sharing]
+	checks.Sight[peers, sharing]
 	sharing
 }
 
-// judgeShared decides, for each bucket, on all mailstores that looked.
+// judgeShared judges each bucket from all mailstores that looked.
 func judgeShared(scope checks.Scope, seen checks.Record) []checks.Finding {
 	byBucket := map[string][]mailstore{}
 	expected, looked := map[string]bool{}, map[string]bool{}
@@ -49,45 +49,44 @@ func judgeShared(scope checks.Scope, seen checks.Record) []checks.Finding {
 	return out
 }
 
-// judgeAlone says what is said where only one mailstore looked at any bucket.
+// judgeAlone is the finding if only one mailstore looked at any bucket.
 func judgeAlone(m mailstore) checks.Finding {
 	if _, got := m.Got(); got && m.Unopened == "" && len(m.Target.Ask.Others) == 0 {
-		return shared.Skip(m, m.Target.Name, "the platform has one mailstore: there is nobody to share with")
+		return shared.Skip(m, m.Target.Name, "the platform has a single mailstore, which shares with nobody")
 	}
-	return shared.Skip(m, m.Target.Name, "judged from all mailstores together: carbonio-check observe on each of them at the same time, then carbonio-check judge")
+	return shared.Skip(m, m.Target.Name, "judged from all mailstores together: run carbonio-check observe on each of them at the same time, then carbonio-check judge")
 }
 
-// judgeTogether decides on one bucket.
+// judgeTogether judges one bucket.
 func judgeTogether(expected []string, at string, those []mailstore) checks.Finding {
 	proof := checks.Together(those...).Platform()
 	met := groups(those, mailstore.met)
 	if separate := separated(met); len(separate) > 0 {
-		return shared.Fail(proof, at, "the mailstores do not see the same bucket").
+		return shared.Fail(proof, at, "the mailstores do not use the same bucket").
 			Saw(strings.Join(separate, "\n")).Wanted("each sees what the others wrote")
 	}
 	alike := groups(those, func(a, b mailstore) bool { return a.met(b) || a.alike(b) == cluster.Yes })
 	unseen := blind(expected, those)
 	switch {
 	case len(unseen) > 0:
-		return shared.Unknown(proof, at, "not seen from every mailstore: %s", strings.Join(unseen, "; "))
+		return shared.Unknown(proof, at, "not checked from every mailstore: %s", strings.Join(unseen, "; "))
 	case len(met) == 1:
-		return shared.Pass(proof, at, "the %d mailstores read what the others of them wrote", len(those))
+		return shared.Pass(proof, at, "the %d mailstores read what the others wrote", len(those))
 	case len(alike) == 1:
-		return shared.Pass(proof, at, "the %d mailstores see the same objects in the bucket; they did not write at the same time, so not all read what another wrote just then", len(those))
+		return shared.Pass(proof, at, "the %d mailstores see the same objects in the bucket; they did not write at the same time, so not all of them could read what another had just written", len(those))
 	}
-	return shared.Unknown(proof, at, "the mailstores did not write at the same time, and the bucket's content does not tell: run carbonio-check observe on all of them at once")
+	return shared.Unknown(proof, at, "the mailstores did not write at the same time, and the contents of the bucket do not show whether it is the same one: run carbonio-check observe on all of them at once")
 }
 
-// met says that one of the two read what the other had written.
+// met says whether one of the two read what the other had written.
 func (m mailstore) met(other mailstore) bool { return m.read(other.Own) || other.read(m.Own) }
 
 func (m mailstore) read(written *marker) bool {
 	return written != nil && slices.Contains(m.Read, *written)
 }
 
-// alike compares samples of what the two saw in the bucket. Mail comes and goes
-// between two looks; but one bucket does not change from one to the other
-// altogether.
+// alike compares samples of what the two saw in the bucket. Some mail changes
+// between two looks, but never all of it.
 func (m mailstore) alike(other mailstore) cluster.Answer {
 	fewer := min(len(m.Sample), len(other.Sample))
 	common := len(cluster.Those(m.Sample, func(s string) bool { return slices.Contains(other.Sample, s) }))
@@ -100,8 +99,8 @@ func (m mailstore) alike(other mailstore) cluster.Answer {
 	return cluster.Unseen
 }
 
-// separated names the pairs that cannot share one bucket, among those that are
-// not known to share it, be it through a third.
+// separated lists the pairs that cannot share one bucket, among those that are
+// not known to share it, directly or through a third.
 func separated(groups [][]mailstore) []string {
 	var out []string
 	for i, some := range groups {
@@ -118,18 +117,18 @@ func separated(groups [][]mailstore) []string {
 	return out
 }
 
-// separate says why two mailstores cannot share one bucket; empty where they may.
+// separate says why two mailstores cannot share one bucket; empty if they may.
 func (m mailstore) separate(other mailstore) string {
 	switch alike := m.alike(other); {
 	case alike == cluster.No:
 		return "see different objects"
 	case alike == cluster.Unseen && m.Failed == nil && other.Failed == nil && m.overlap(other) >= overlapping:
-		return "wrote at the same time, and neither saw the other's object"
+		return "wrote at the same time, but neither saw the other's object"
 	}
 	return ""
 }
 
-// overlap is how long the markers of both stood side by side.
+// overlap is how long the markers of both existed at the same time.
 func (m mailstore) overlap(other mailstore) time.Duration {
 	if m.Own == nil || other.Own == nil || m.Written.IsZero() || other.Written.IsZero() {
 		return 0
@@ -137,7 +136,7 @@ func (m mailstore) overlap(other mailstore) time.Duration {
 	return min(m.Until.Sub(m.Written), m.Until.Sub(other.Written), other.Until.Sub(m.Written), other.Until.Sub(other.Written))
 }
 
-// groups are the mailstores among whom linked leads from each to every other.
+// groups splits the mailstores into sets that are connected by linked.
 func groups(those []mailstore, linked func(a, b mailstore) bool) (out [][]mailstore) {
 	rest := slices.Clone(those)
 	for len(rest) > 0 {
@@ -159,7 +158,7 @@ func groups(those []mailstore, linked func(a, b mailstore) bool) (out [][]mailst
 	return out
 }
 
-// blind names the mailstores that saw nothing of the others, and those that did
+// blind lists the mailstores that could not see the others, and those that did
 // not look.
 func blind(expected []string, those []mailstore) []string {
 	var out []string

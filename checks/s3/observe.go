@@ -26,13 +26,13 @@ const (
 	// maxAddresses is how many addresses of an endpoint are tried: a cluster
 	// behind one name has a handful.
 	maxAddresses = 16
-	// maxRefusal is how much of a refusal is read.
+	// maxRefusal is how much of a refusal is read, in bytes.
 	maxRefusal = 4 << 10
 )
 
 // reachability is how far an endpoint can be used without credentials.
 type reachability struct {
-	NoCA       string    `json:"no_ca,omitempty"`      // why ca_file could not be trusted
+	NoCA       string    `json:"no_ca,omitempty"`      // why ca_file could not be used
 	Unresolved string    `json:"unresolved,omitempty"` // why the name has no address
 	Addresses  []address `json:"addresses,omitempty"`
 }
@@ -40,11 +40,11 @@ type reachability struct {
 // address is what one address of an endpoint did.
 type address struct {
 	Address string `json:"address"`
-	// Contact is how far it came: open where it answered a request, the zero
-	// value where that could not be seen.
+	// Contact is open if it answered a request, and the zero value if that could
+	// not be seen.
 	Contact     checks.Contact      `json:"contact,omitzero"`
 	Certificate *checks.Certificate `json:"certificate,omitempty"`
-	// OtherScheme: it speaks http where https is configured, or the reverse.
+	// OtherScheme: it speaks http where https is configured, or vice versa.
 	OtherScheme bool `json:"other_scheme,omitempty"`
 	Status      int  `json:"status,omitempty"`
 	Throttled   bool `json:"throttled,omitempty"`
@@ -57,7 +57,7 @@ func observeEndpoint(ctx context.Context, host checks.Host, t bucketTarget) (rea
 	if err != nil {
 		return reachability{}, err
 	}
-	ctx, cancel := checks.Share(ctx, 0.9) // to say in time who did not respond
+	ctx, cancel := checks.Share(ctx, 0.9) // to report in time what did not respond
 	defer cancel()
 	var r reachability
 	roots, err := trusted(host, t.Ask)
@@ -88,7 +88,7 @@ func observeEndpoint(ctx context.Context, host checks.Host, t bucketTarget) (rea
 
 func plain(b platform.Bucket) bool { return strings.HasPrefix(b.Endpoint, "http:") }
 
-// trusted are the authorities of the system, and the one of the configuration.
+// trusted are the authorities of the system and of the configuration.
 func trusted(host checks.Host, b platform.Bucket) (*x509.CertPool, error) {
 	roots := checks.SystemRoots()
 	ca, err := readCA(host, b)
@@ -118,8 +118,8 @@ type prober struct {
 	plain    bool
 }
 
-// probe connects to one address, shakes hands, and asks for / without
-// credentials: whatever the answer, it tells the time.
+// probe connects to one address, shakes hands, and requests / without
+// credentials: any answer tells the server's time.
 func (p prober) probe(ctx context.Context, at string) (address, error) {
 	a := address{Address: at}
 	conn, err := p.network.Dial(ctx, "tcp", at)
@@ -130,8 +130,8 @@ func (p prober) probe(ctx context.Context, at string) (address, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if !p.plain {
-		// Any certificate is taken: what is wrong with it is to be told, and the
-		// clock is behind it. No secret is sent.
+		// Any certificate is accepted: its faults are for the judge, and the clock
+		// can only be read behind it. No secret is sent.
 		secure := tls.Client(conn, &tls.Config{ServerName: p.name, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 		if err := secure.HandshakeContext(ctx); err != nil {
 			header, ok := errors.AsType[tls.RecordHeaderError](err)
@@ -167,17 +167,17 @@ func (p prober) ask(ctx context.Context, conn net.Conn, a *address) error {
 	defer resp.Body.Close()
 	a.Status = resp.StatusCode
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		// Both ends of the exchange bound the moment of the answer; its Date has
-		// lost up to a second.
+		// The answer was made between sending and receiving; its Date is cut to the
+		// second.
 		middle := sent.Add(time.Since(sent) / 2)
 		skew := date.Add(500 * time.Millisecond).Sub(middle).Round(time.Second)
 		a.Skew = &skew
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		// Of a refusal only these two are kept: who knows what else it holds.
+		// Only these two facts are kept of a refusal, which may hold anything.
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 		a.Throttled = bytes.Contains(text, []byte("<Code>SlowDown"))
-		// nginx, Go and Apache say so in words, with status 400.
+		// nginx, Go and Apache say so in the text of a 400.
 		a.OtherScheme = p.plain && resp.StatusCode == http.StatusBadRequest && bytes.Contains(bytes.ToLower(text), []byte("https"))
 	}
 	return nil
@@ -220,11 +220,11 @@ func readCA(host checks.Host, b platform.Bucket) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// measurement is what the engine measured of a bucket.
+// measurement is what the benchmark measured.
 type measurement struct {
 	Unopened string          `json:"unopened,omitempty"`
 	Refused  string          `json:"refused,omitempty"` // why nothing was measured
-	Locked   bool            `json:"locked,omitempty"`  // and that it was for object lock
+	Locked   bool            `json:"locked,omitempty"`  // because of object lock
 	Result   *s3bench.Result `json:"result,omitempty"`
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/platform"
 	"carbonio-check/s3bench/store"
 )
 
@@ -31,13 +32,13 @@ const (
 )
 
 const (
-	// stepTimeout is for a server that accepts and never answers: the round ends
-	// with the step that it left hanging.
+	// stepTimeout is for a server that accepts and never responds: the round ends
+	// with the step that hangs.
 	stepTimeout = 8 * time.Second
-	// probeSize is of the object that is written: a mail with a small picture.
+	// probeSize is that of the object written: a mail with a small picture.
 	probeSize = 64 << 10
-	// partSize is the least part of S3, and more than the 1 MiB that a proxy in
-	// front lets through by default.
+	// partSize is the smallest part that S3 allows, and more than the 1 MiB that a
+	// proxy in front lets through by default.
 	partSize = 5 << 20
 	probe    = "probe"
 	upload   = "upload"
@@ -45,14 +46,14 @@ const (
 
 // A round is everything that Carbonio does to a bucket, done once.
 type round struct {
-	Unopened   string   `json:"unopened,omitempty"` // why there are no credentials or no CA to begin with
+	Unopened   string   `json:"unopened,omitempty"` // why the credentials or the CA could not be read
 	Steps      []step   `json:"steps,omitempty"`
 	Versioning string   `json:"versioning,omitempty"` // "Enabled", "Suspended"
-	Versioned  bool     `json:"versioned,omitempty"`  // what was written got a version
+	Versioned  bool     `json:"versioned,omitempty"`  // the object written got a version
 	Lock       bool     `json:"lock,omitempty"`
 	Lifecycle  []string `json:"lifecycle,omitempty"`
-	Unread     []string `json:"unread,omitempty"` // properties that could not be
-	Left       []string `json:"left,omitempty"`   // of ours, that could not be removed
+	Unread     []string `json:"unread,omitempty"` // properties that could not be read
+	Left       []string `json:"left,omitempty"`   // objects of ours that could not be removed
 }
 
 // The properties of a bucket.
@@ -62,13 +63,13 @@ const (
 	propertyLifecycle  = "lifecycle"
 )
 
-// withheld says why nothing, or no more, is written: it might stay for good.
+// withheld says why nothing, or nothing more, is written: it might stay for good.
 func (r round) withheld() string {
 	switch {
 	case r.Lock:
-		return "the bucket has object lock: what is written may stay for good"
+		return "the bucket has object lock, and what is written may stay for good"
 	case (r.Versioning != "" || r.Versioned) && slices.Contains(r.Unread, propertyLock):
-		return "the bucket is versioned, and whether it has object lock could not be read"
+		return "the bucket is versioned, and these keys may not read whether it has object lock"
 	}
 	return ""
 }
@@ -79,10 +80,10 @@ type step struct {
 	Error     string `json:"error,omitempty"`
 	Code      string `json:"code,omitempty"` // S3's
 	Status    int    `json:"status,omitempty"`
-	Region    string `json:"region,omitempty"` // the bucket's, where the server corrects us
+	Region    string `json:"region,omitempty"` // the bucket's, if the server names it
 	Throttled bool   `json:"throttled,omitempty"`
 	Full      bool   `json:"full,omitempty"`
-	Wrong     string `json:"wrong,omitempty"` // it answered, and not with what was written
+	Wrong     string `json:"wrong,omitempty"` // how the answer differs from what was written
 }
 
 func (s step) ok() bool { return s.Error == "" }
@@ -92,10 +93,10 @@ func (s step) denied() bool {
 	return s.Code == "AccessDenied" || s.Code == "" && s.Status == 403
 }
 
-// missing says that the object is not there. A HEAD has no words but its status.
+// missing says that the object does not exist. A HEAD has nothing but its status.
 func (s step) missing() bool { return s.Code == "NoSuchKey" || s.Status == 404 }
 
-// outcome words an error of the store.
+// outcome describes an error of the store.
 func outcome(name string, err error) step {
 	s := step{Name: name}
 	if err == nil {
@@ -113,14 +114,20 @@ type session struct {
 	round
 	store *store.Store
 	space *store.Namespace
-	ours  error // our own machine's want, which says nothing of the server
+	ours  error // a fault of this machine, which says nothing about the server
 }
 
-func newSession(s *store.Store) session {
-	return session{store: s, space: s.Namespace(store.NewRunID())}
+// begin prepares a session; its store is for the caller to close.
+func begin(host checks.Host, b platform.Bucket) (*session, error) {
+	opened, err := open(host, b)
+	if err != nil {
+		return nil, err
+	}
+	return &session{store: opened, space: opened.Namespace(store.NewRunID())}, nil
 }
 
-// A request is what a step does. wrong is what was not as it had been written.
+// A request is what a step does. wrong is how the answer differs from what had
+// been written.
 type request func(context.Context) (wrong string, err error)
 
 // do takes one step.
@@ -141,26 +148,25 @@ func (s *session) do(ctx context.Context, name string, f request) step {
 func (s *session) ended(ctx context.Context) error { return errors.Join(ctx.Err(), s.ours) }
 
 func observeBucket(ctx context.Context, host checks.Host, t bucketTarget) (round, error) {
-	opened, err := open(host, t.Ask)
+	s, err := begin(host, t.Ask)
 	if err != nil {
 		return round{Unopened: err.Error()}, nil
 	}
-	defer opened.Close()
-	s := newSession(opened)
+	defer s.store.Close()
 	if s.mayWrite(ctx) {
 		s.Left = s.cleaned(ctx, s.write)
 	}
 	return s.round, s.ended(ctx)
 }
 
-// cleaned removes what f wrote, whatever becomes of f, and says what is left.
+// cleaned removes what f wrote, even if f panics, and returns what is left.
 func (s *session) cleaned(ctx context.Context, f func(context.Context)) (left []string) {
 	defer func() { left, _ = s.space.Clean(ctx) }()
 	f(ctx)
 	return nil
 }
 
-// mayWrite reads without writing, and says whether something may be written.
+// mayWrite makes the requests that only read, and says whether writing is safe.
 func (s *session) mayWrite(ctx context.Context) bool {
 	first := s.do(ctx, stepList, func(ctx context.Context) (string, error) { return "", s.store.Exists(ctx) })
 	if !first.ok() && !first.denied() && !first.Throttled {
@@ -170,12 +176,12 @@ func (s *session) mayWrite(ctx context.Context) bool {
 	return s.withheld() == "" && ctx.Err() == nil
 }
 
-// properties reads the rules of the bucket, as far as the keys may.
+// properties reads the rules of the bucket, as far as the keys allow.
 func (s *session) properties(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	unread := func(name string, err error) {
-		// A server that does not know the question has not the thing.
+		// A server that does not implement the request does not have the feature.
 		if code := store.Code(err); err != nil && code != "NotImplemented" && code != "MethodNotAllowed" {
 			s.Unread = append(s.Unread, name)
 		}
@@ -189,41 +195,54 @@ func (s *session) properties(ctx context.Context) {
 	unread(propertyLifecycle, err)
 }
 
-// write does what changes the bucket. Each step is taken whatever became of
-// those before it, unless the server hangs: a key may be allowed one and not
-// another, and reading what is not there tells too.
+// write makes the requests that change the bucket. Each is made whatever became
+// of the others, unless it builds on one that failed or the server hangs: a key
+// may be allowed one and not another, and reading a missing object tells too.
 func (s *session) write(ctx context.Context) {
 	body := randomBytes(probeSize)
-	one := func(name string, f request) func(context.Context) step {
-		return func(ctx context.Context) step { return s.do(ctx, name, f) }
-	}
-	for _, take := range []func(context.Context) step{
-		one(stepPut, func(ctx context.Context) (string, error) {
-			info, err := s.space.Put(ctx, probe, bytes.NewReader(body), probeSize)
-			s.Versioned = info.VersionID != "" && info.VersionID != "null"
+	var parts store.Upload
+	for _, next := range []struct {
+		name  string
+		after string // the step that it builds on
+		do    request
+	}{
+		{name: stepPut, do: func(ctx context.Context) (string, error) { return "", s.put(ctx, body) }},
+		{name: stepGet, do: func(ctx context.Context) (string, error) { return s.read(ctx, body, 0, -1) }},
+		{name: stepHead, do: func(ctx context.Context) (string, error) { return s.head(ctx, len(body)) }},
+		{name: stepRange, do: func(ctx context.Context) (string, error) { return s.ranges(ctx, body) }},
+		{name: stepListed, do: func(ctx context.Context) (string, error) { return s.listed(ctx, true) }},
+		{name: stepCreate, do: func(ctx context.Context) (_ string, err error) {
+			parts, err = s.space.CreateMultipart(ctx, upload)
 			return "", err
-		}),
-		one(stepGet, func(ctx context.Context) (string, error) { return s.read(ctx, body, 0, -1) }),
-		one(stepHead, func(ctx context.Context) (string, error) { return s.head(ctx, len(body)) }),
-		one(stepRange, func(ctx context.Context) (string, error) { return s.ranges(ctx, body) }),
-		one(stepListed, func(ctx context.Context) (string, error) { return s.listed(ctx, true) }),
-		s.multipart,
-		one(stepDelete, func(ctx context.Context) (string, error) { return "", s.space.Delete(ctx, probe) }),
-		one(stepGone, s.gone),
-		one(stepUnlisted, func(ctx context.Context) (string, error) { return s.listed(ctx, false) }),
+		}},
+		{stepPart, stepCreate, func(ctx context.Context) (string, error) {
+			_, err := s.space.UploadPart(ctx, parts, 1, bytes.NewReader(randomBytes(partSize)), partSize)
+			return "", err
+		}},
+		{stepAbort, stepCreate, func(ctx context.Context) (string, error) { return "", s.space.Abort(ctx, parts) }},
+		{name: stepDelete, do: func(ctx context.Context) (string, error) { return "", s.space.Delete(ctx, probe) }},
+		{stepGone, stepDelete, s.gone},
+		{stepUnlisted, stepDelete, func(ctx context.Context) (string, error) { return s.listed(ctx, false) }},
 	} {
+		if before, _ := s.step(next.after); !before.ok() {
+			continue
+		}
 		if ctx.Err() != nil || s.withheld() != "" {
 			return
 		}
-		// Without an answer there will be none to the next one either; and what was
-		// not deleted is not gone.
-		if last := take(ctx); !last.ok() && (last.Status == 0 || last.Name == stepDelete) {
-			return
+		if last := s.do(ctx, next.name, next.do); !last.ok() && last.Status == 0 {
+			return // no response: there will be none to the next one either
 		}
 	}
 }
 
-// get reads a range of an object, up to so many bytes.
+func (s *session) put(ctx context.Context, body []byte) error {
+	info, err := s.space.Put(ctx, probe, bytes.NewReader(body), int64(len(body)))
+	s.Versioned = info.VersionID != "" && info.VersionID != "null"
+	return err
+}
+
+// get reads a range of an object, at most so many bytes.
 func (s *session) get(ctx context.Context, key string, from, to int64, most int) ([]byte, error) {
 	r, _, err := s.store.Get(ctx, key, from, to)
 	if err != nil {
@@ -242,13 +261,13 @@ func (s *session) read(ctx context.Context, want []byte, from, to int64) (string
 	return difference(got, want), nil
 }
 
-// difference says how what was read is not what was written.
+// difference says how what was read differs from what was written.
 func difference(got, want []byte) string {
 	switch {
 	case bytes.Equal(got, want):
 		return ""
 	case len(got) > len(want):
-		return fmt.Sprintf("more than the %d bytes that were asked for", len(want))
+		return fmt.Sprintf("more than the %d bytes requested", len(want))
 	case len(got) < len(want):
 		return fmt.Sprintf("%d bytes instead of %d", len(got), len(want))
 	}
@@ -256,13 +275,13 @@ func difference(got, want []byte) string {
 	for got[at] == want[at] {
 		at++
 	}
-	return fmt.Sprintf("other bytes, from offset %d of %d", at, len(want))
+	return fmt.Sprintf("different bytes from offset %d of %d", at, len(want))
 }
 
 func (s *session) head(ctx context.Context, size int) (string, error) {
 	info, err := s.store.Head(ctx, s.space.Key(probe))
 	if err == nil && info.Size != int64(size) {
-		return fmt.Sprintf("HEAD says %d bytes instead of %d", info.Size, size), nil
+		return fmt.Sprintf("HEAD reports %d bytes instead of %d", info.Size, size), nil
 	}
 	return "", err
 }
@@ -290,46 +309,26 @@ func (s *session) listed(ctx context.Context, want bool) (string, error) {
 	case err != nil:
 		return "", err
 	case want && !there:
-		return "the listing does not show what was written", nil
+		return "the listing does not show the object just written", nil
 	case !want && there:
-		return "the listing still shows what was deleted", nil
+		return "the listing still shows the deleted object", nil
 	}
 	return "", nil
 }
 
-// multipart begins an upload in parts, sends one, and gives it up.
-func (s *session) multipart(ctx context.Context) step {
-	var u store.Upload
-	last := s.do(ctx, stepCreate, func(ctx context.Context) (_ string, err error) {
-		u, err = s.space.CreateMultipart(ctx, upload)
-		return "", err
-	})
-	if !last.ok() {
-		return last
-	}
-	last = s.do(ctx, stepPart, func(ctx context.Context) (string, error) {
-		_, err := s.space.UploadPart(ctx, u, 1, bytes.NewReader(randomBytes(partSize)), partSize)
-		return "", err
-	})
-	if !last.ok() && last.Status == 0 {
-		return last
-	}
-	return s.do(ctx, stepAbort, func(ctx context.Context) (string, error) { return "", s.space.Abort(ctx, u) })
-}
-
-// gone looks for the probe once it was deleted.
+// gone looks for the probe after it was deleted.
 func (s *session) gone(ctx context.Context) (string, error) {
 	_, err := s.store.Head(ctx, s.space.Key(probe))
 	switch {
 	case err == nil:
-		return "what was deleted is still there", nil
+		return "the deleted object is still there", nil
 	case outcome(stepGone, err).missing():
 		return "", nil
 	}
 	return "", err
 }
 
-// randomBytes cannot be compressed, and are others in every run.
+// randomBytes cannot be compressed, and differ in every run.
 func randomBytes(n int) []byte {
 	var seed [32]byte
 	copy(seed[:], store.NewRunID()+store.NewRunID())

@@ -17,15 +17,15 @@ import (
 // a JVM. A platform has one or two.
 const maxBuckets = 8
 
-// maxWords bounds what is kept of an output that is shown as it is.
+// maxWords bounds what is kept of an output, in bytes.
 const maxWords = 2000
 
-// installation is what the installed Carbonio says of its storage.
+// installation is what the installed Carbonio says about its storage.
 type installation struct {
 	Buckets   []known  `json:"buckets,omitempty"`
 	Unlisted  string   `json:"unlisted,omitempty"` // why the buckets could not be listed
 	Primaries []volume `json:"primaries,omitempty"`
-	Unread    string   `json:"unread,omitempty"` // why the volumes could not be
+	Unread    string   `json:"unread,omitempty"` // why the volumes could not be read
 }
 
 // known is a bucket that Carbonio has.
@@ -47,7 +47,7 @@ type use struct {
 type test struct {
 	OK     bool   `json:"ok"`
 	Exit   int    `json:"exit"`
-	Output string `json:"output,omitempty"` // as it is
+	Output string `json:"output,omitempty"` // verbatim
 	Unseen string `json:"unseen,omitempty"` // why it did not run
 }
 
@@ -71,7 +71,7 @@ func observeCarbonio(ctx context.Context, host checks.Host, _ checks.Target[chec
 	case ctx.Err() != nil:
 		return out, ctx.Err()
 	case errors.Is(err, fs.ErrNotExist), errors.As(err, &exit) && exit.Code == 127:
-		return out, errors.New("the carbonio command is not there: carbonio-advanced is not installed")
+		return out, errors.New("the carbonio command is missing: carbonio-advanced is not installed")
 	case err != nil:
 		out.Unlisted = err.Error()
 		return out, nil
@@ -94,8 +94,8 @@ func observeCarbonio(ctx context.Context, host checks.Host, _ checks.Target[chec
 	return out, ctx.Err()
 }
 
-// carbonioShell is how to run the commands of Carbonio. They draw a progress line
-// unless the terminal is a known one (HABEAT).
+// carbonioShell runs the commands of Carbonio, which draw a progress line unless
+// they know the terminal.
 func carbonioShell(ctx context.Context, host checks.Host) (checks.Shell, error) {
 	run, err := host.Zextras(ctx)
 	return func(ctx context.Context, line string) (string, error) {
@@ -103,11 +103,11 @@ func carbonioShell(ctx context.Context, host checks.Host) (checks.Shell, error) 
 	}, err
 }
 
-// uuidForm keeps a listing from putting words of its own into a command line.
+// uuidForm keeps the text of a listing out of our command lines.
 var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
-// testConnection is healthy with the phrase "connection ok" and exit status 0;
-// no other output is documented, so it is kept as it is (CORE).
+// testConnection succeeds with the phrase "connection ok" and exit status 0. No
+// other output is documented in the manual, so it is kept verbatim.
 func testConnection(ctx context.Context, run checks.Shell, uuid string, secrets []string) *test {
 	text, err := run(ctx, "carbonio core testS3Connection "+uuid)
 	text = scrub(stripped(text), secrets)
@@ -126,13 +126,13 @@ var (
 	escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]")
 )
 
-// stripped is an output without its colours, cut to what a report can show.
+// stripped is an output without colours, cut to what a report can show.
 func stripped(text string) string {
 	text = strings.TrimSpace(escapes.ReplaceAllString(text, ""))
 	return strings.ToValidUTF8(text[:min(len(text), maxWords)], "")
 }
 
-// scrub takes known secrets out of an output.
+// scrub removes known secrets from an output.
 func scrub(text string, secrets []string) string {
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, "[redacted]")
@@ -141,8 +141,8 @@ func scrub(text string, secrets []string) string {
 }
 
 // parseBuckets reads listBuckets: JSON with its payload under "response", whose
-// shape is not documented, or the documented text. Besides the buckets it gives
-// the credentials that stand in it.
+// shape is not documented, or the documented text. It also returns the
+// credentials found there.
 func parseBuckets(text string) (buckets []known, secrets []string, err error) {
 	tree, ok := payload(text)
 	if !ok {
@@ -167,25 +167,24 @@ func parseBuckets(text string) (buckets []known, secrets []string, err error) {
 		buckets = append(buckets, b)
 	})
 	if len(buckets) == 0 && (strings.Contains(text, "bucketName") || !ok && strings.TrimSpace(text) != "") {
-		return nil, secrets, errors.New("the output of listBuckets has another form than the known ones")
+		return nil, secrets, errors.New("the output of listBuckets has an unknown form")
 	}
 	return buckets, secrets, nil
 }
 
 var secretKey = regexp.MustCompile(`(?i)^(secret|secret_?key|access_?key|password)$`)
 
-// isSecret: "xxxxx" stands for a secret in the manual's own example, and a very
-// short one would redact half of every text.
+// isSecret: "xxxxx" is how the manual masks a secret, and a very short one would
+// redact half of every text.
 func isSecret(s string) bool { return len(s) >= 4 && strings.Trim(s, "x*") != "" }
 
 var useForm = regexp.MustCompile(`^server:\s*(\S+)\s+volume:\s*(\S.*?)\s*$`)
 
-// textTree reads the documented text as the JSON that it stands for: a key and
-// its value on each line, and below "usage in powerstore volumes" a line for
-// each volume.
+// textTree reads the documented text as if it were JSON: a key and its value on
+// each line, and below "usage in powerstore volumes" a line for each volume.
 func textTree(text string) any {
-	var buckets []any
 	bucket, usage := map[string]any{}, ""
+	buckets := []any{bucket}
 	for line := range strings.Lines(escapes.ReplaceAllString(text, "")) {
 		line = strings.TrimSpace(line)
 		key, value, _ := strings.Cut(line, " ")
@@ -204,7 +203,7 @@ func textTree(text string) any {
 	return buckets
 }
 
-// payload is what stands under "response" of a JSON output that is no error.
+// payload is the "response" of a JSON output, unless that reports an error.
 func payload(text string) (any, bool) {
 	start := strings.IndexAny(text, "{[")
 	if start < 0 {
@@ -221,7 +220,7 @@ func payload(text string) (any, bool) {
 }
 
 // walkTree visits every object of a JSON tree, in the order of its keys; path
-// are the keys that lead there.
+// joins the keys that lead to it.
 func walkTree(tree any, path string, visit func(path string, object map[string]any)) {
 	switch t := tree.(type) {
 	case map[string]any:
@@ -236,37 +235,38 @@ func walkTree(tree any, path string, visit func(path string, object map[string]a
 	}
 }
 
-// value is the first of an object's values under one of the keys, whatever their case.
-func value(object map[string]any, keys ...string) any {
+// value is the first value of type T that an object has under one of the keys,
+// whatever their case.
+func value[T any](object map[string]any, keys ...string) (v T, ok bool) {
 	for _, key := range keys {
 		for _, k := range slices.Sorted(maps.Keys(object)) {
-			if strings.EqualFold(k, key) {
-				return object[k]
+			if v, ok = object[k].(T); ok && strings.EqualFold(k, key) {
+				return v, true
 			}
 		}
 	}
-	return nil
+	return *new(T), false
 }
 
 func field(object map[string]any, keys ...string) string {
-	s, _ := value(object, keys...).(string)
+	s, _ := value[string](object, keys...)
 	return s
 }
 
-// flag is a boolean, written as one or as a word; nil without one.
+// flag is a boolean, written as such or as a word; nil if there is none.
 func flag(object map[string]any, keys ...string) *bool {
-	switch v := value(object, keys...).(type) {
-	case bool:
-		return &v
-	case string:
-		b := strings.EqualFold(v, "true")
-		return &b
+	b, ok := value[bool](object, keys...)
+	if word, isWord := value[string](object, keys...); !ok && isWord {
+		b, ok = strings.EqualFold(word, "true"), true
 	}
-	return nil
+	if !ok {
+		return nil
+	}
+	return &b
 }
 
-// parseVolumes reads the primary volumes of getAllVolumes. Only its JSON is
-// read, and what it does not say stays unknown.
+// parseVolumes reads the primary volumes from the JSON of getAllVolumes; what it
+// does not say stays unknown.
 func parseVolumes(text string) ([]volume, error) {
 	tree, ok := payload(text)
 	if !ok {
@@ -285,7 +285,7 @@ func parseVolumes(text string) ([]volume, error) {
 		})
 	})
 	if len(out) == 0 {
-		return nil, errors.New("getAllVolumes names no primary volume that can be read")
+		return nil, errors.New("getAllVolumes lists no primary volume in a known form")
 	}
 	return out, nil
 }

@@ -14,72 +14,71 @@ import (
 	"carbonio-check/s3bench/store"
 )
 
-// Two mailstores share a bucket when one reads what the other wrote. But what a
-// run writes it removes, so the mailstores have to meet: each writes a marker that
-// names it, and reads the markers of the others while they stand. Where they did
-// not look at the same time, what else the bucket holds tells whether it is the
-// same one.
+// Two mailstores share a bucket when one reads what the other wrote. A run removes
+// what it writes, so they have to look at the same time: each writes a marker that
+// names it, and reads the markers of the others while these exist. Where they did
+// not, what else the bucket holds tells whether it is the same one.
 
 const (
 	// meetingTime is how long a mailstore waits for the others to write. Ansible
 	// starts the same command everywhere within a second or two.
 	meetingTime = 5 * time.Second
 	meetingPoll = 250 * time.Millisecond
-	// lingering is how long a marker stays once all the others were read: so the
-	// last one to look still finds it.
+	// lingering is how long a marker stays after all the others were read, so that
+	// the last mailstore to look still finds it.
 	lingering = 4 * meetingPoll
-	// maxMarkers bounds what is read of other runs.
+	// maxMarkers bounds what is read from other runs.
 	maxMarkers = 1000
 	// maxMarker bounds a marker, in bytes.
 	maxMarker = 1 << 10
-	// sampled is how many of the bucket's first objects stand for its content.
+	// sampled is how many of the bucket's first objects represent its contents.
 	sampled = 100
 	markers = "shared/"
 )
 
 // sharing is what one mailstore saw of the others in a bucket.
 type sharing struct {
-	round        // of which it only reads
+	round        // without the requests that write
 	Failed *step `json:"failed,omitempty"`
-	// Own is the marker that it wrote, and from when to when it stood, by the
-	// server's clock, which is one for all.
+	// Own is the marker that it wrote; it existed from Written to Until, by the
+	// server's clock, which is the same for all.
 	Own     *marker   `json:"own,omitempty"`
 	Written time.Time `json:"written,omitzero"`
 	Until   time.Time `json:"until,omitzero"`
-	Read    []marker  `json:"read,omitempty"` // those of others, by key
-	// Sample are fingerprints of the first objects that are not ours.
+	Read    []marker  `json:"read,omitempty"` // the others', by key
+	// Sample holds fingerprints of the first objects that are not ours.
 	Sample []string `json:"sample,omitempty"`
 }
 
 // A marker is an object with a node's name, which another mailstore reads.
 type marker struct {
 	Key  string `json:"key"`
-	Hash string `json:"hash"` // of its content
+	Hash string `json:"hash"` // of its contents
 }
 
-// An exchange is a look at the others under way.
+// An exchange is a look at the other mailstores under way.
 type exchange struct {
 	sharing
-	session
-	partners
+	*session
+	peers
 }
 
-func observeShared(ctx context.Context, host checks.Host, t checks.Target[partners]) (sharing, error) {
+func observeShared(ctx context.Context, host checks.Host, t checks.Target[peers]) (sharing, error) {
 	if len(t.Ask.Others) == 0 {
-		return sharing{}, nil // nobody to meet
+		return sharing{}, nil // nobody to look for
 	}
-	opened, err := open(host, t.Ask.Bucket)
+	s, err := begin(host, t.Ask.Bucket)
 	if err != nil {
 		return sharing{round: round{Unopened: err.Error()}}, nil
 	}
-	defer opened.Close()
-	x := &exchange{session: newSession(opened), partners: t.Ask}
+	defer s.store.Close()
+	x := &exchange{session: s, peers: t.Ask}
 	writable := x.mayWrite(ctx)
 	first := x.session.Steps[0]
 	if first.ok() {
 		x.sample(ctx)
 	} else {
-		x.Failed = &first // who may not list can see nobody
+		x.Failed = &first // without listing nobody can be found
 	}
 	if x.Failed == nil && writable {
 		x.session.Left = x.cleaned(ctx, x.meet)
@@ -88,7 +87,7 @@ func observeShared(ctx context.Context, host checks.Host, t checks.Target[partne
 	return x.sharing, x.ended(ctx)
 }
 
-// meet writes a marker, and reads those of the others until all were there.
+// meet writes a marker, and reads those of the others until all were found.
 func (x *exchange) meet(ctx context.Context) {
 	text := x.Self + " " + hex.EncodeToString(randomBytes(16))
 	name := markers + strings.ToLower(x.Self)
@@ -124,10 +123,10 @@ func (x *exchange) sample(ctx context.Context) {
 	}
 }
 
-// wait looks for markers again and again, until those of all the others were
-// read and had time to be read themselves, or the time is over.
+// wait polls for markers until those of all the others were read and they had
+// time to read ours, or the time is over.
 func (x *exchange) wait(ctx context.Context) {
-	ctx, cancel := checks.Share(ctx, 0.5) // the rest is for the removing
+	ctx, cancel := checks.Share(ctx, 0.5) // the rest is for removing the marker
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, meetingTime)
 	defer cancel()
@@ -156,7 +155,7 @@ func (x *exchange) complete(seen map[string]string) bool {
 	return !slices.ContainsFunc(x.Others, func(name string) bool { return !slices.Contains(read, name) })
 }
 
-// writer is the other mailstore whose marker a key is, if it is one:
+// writer is the mailstore that wrote a marker, empty for any other key:
 // "carbonio-check/<run>/shared/<node>".
 func (x *exchange) writer(key string) string {
 	parts := strings.SplitN(key, "/", 4)
@@ -172,7 +171,8 @@ func (x *exchange) writer(key string) string {
 }
 
 // collect reads the markers of the other mailstores that it has not read yet.
-// What fails is kept until it succeeds: who cannot look proves nothing.
+// A failure is kept until a later try succeeds: one that cannot look proves
+// nothing.
 func (x *exchange) collect(ctx context.Context, seen map[string]string) {
 	objects, err := x.store.List(ctx, store.Root, maxMarkers)
 	if ctx.Err() != nil {

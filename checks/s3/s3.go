@@ -1,5 +1,5 @@
-// Package s3 looks at the object storage that the mailstores share: whether it
-// can be reached, used and trusted, from each of them and by all together.
+// Package s3 checks the object storage that the mailstores share: that it can be
+// reached, used and trusted, from each of them and by all together.
 package s3
 
 import (
@@ -29,17 +29,17 @@ var catalogue = []*checks.Check{
 
 const (
 	// bucketTimeout is for some twenty requests, one of them with 5 MiB: each
-	// may take a second over a long line.
+	// may take a second over a slow link.
 	bucketTimeout = 30 * time.Second
 	// sharedTimeout is the wait for the other mailstores, and a few requests.
 	sharedTimeout = meetingTime + 15*time.Second
 	// carbonioTimeout is for a handful of commands that each start a JVM.
 	carbonioTimeout = 2 * time.Minute
-	// benchmarkTimeout bounds a measurement: 18 steps of at most 10 seconds each,
-	// and the deleting between them.
+	// benchmarkTimeout bounds a benchmark: 18 steps of at most 10 seconds each, and
+	// the deletions between them.
 	benchmarkTimeout = 10 * time.Minute
-	// cleaning is what removing our objects may take once a look is over: the
-	// store gives it 30 seconds, and then names what is left.
+	// cleaning is how long removing our objects may take once a look is over: the
+	// store gives up after 30 seconds, and then names what is left.
 	cleaning = 31 * time.Second
 )
 
@@ -50,11 +50,11 @@ var (
 	rounds = &checks.Look[platform.Bucket, round]{
 		Kind: "bucket", Timeout: bucketTimeout, Grace: cleaning, Targets: bucketTargets, Observe: observeBucket,
 	}
-	// exchanges: meeting the other mailstores in the bucket.
-	exchanges = &checks.Look[partners, sharing]{
+	// exchanges: finding the other mailstores in the bucket.
+	exchanges = &checks.Look[peers, sharing]{
 		Kind: "shared", Timeout: sharedTimeout, Grace: cleaning, Targets: sharedTargets, Observe: observeShared,
 	}
-	// installations: what the installed Carbonio says of its own buckets and volumes.
+	// installations: what the installed Carbonio says about its own buckets and volumes.
 	installations = &checks.Look[checks.Nothing, installation]{
 		Kind: "carbonio", Timeout: carbonioTimeout, Targets: carbonioTargets, Observe: observeCarbonio,
 	}
@@ -76,10 +76,10 @@ var (
 
 var endpoint = &checks.Check{
 	ID:         "s3.endpoint",
-	Title:      "The object storage answers, over TLS that holds",
-	Why:        "Every message that is opened or delivered goes through this address; a certificate that the mailstore does not trust stops both.",
+	Title:      "The object storage is reachable, with a valid TLS certificate",
+	Why:        "Every message that is opened or delivered goes through this address; a certificate that the mailstore does not trust blocks both.",
 	Manual:     "getent ahosts s3.example.com\nopenssl s_client -connect s3.example.com:9000 -servername s3.example.com </dev/null | openssl x509 -noout -dates -ext subjectAltName\ncurl -sSI https://s3.example.com:9000/",
-	Remedy:     "openssl s_client -connect s3.example.com:9000 </dev/null     # shows the chain and why it is refused\nca_file: /path/to/ca.pem     # for a CA of your own, in the configuration",
+	Remedy:     "openssl s_client -connect s3.example.com:9000 </dev/null     # shows the chain, and why it is rejected\nca_file: /path/to/ca.pem     # in the configuration, for a CA of your own",
 	Sources:    []platform.Source{platform.HAObjectStorage, platform.ScenarioHA.On("reachable from both mailstores"), platform.Policy.On("TLS")},
 	Components: mailstores, Looks: ofEndpoint, Wants: Buckets,
 }
@@ -87,19 +87,19 @@ var endpoint = &checks.Check{
 var clock = &checks.Check{
 	ID:         "s3.clock",
 	Title:      "This node and the object storage agree on the time",
-	Why:        "A request signed more than fifteen minutes early or late is refused, whatever the credentials; it looks like a wrong key and is none.",
+	Why:        "A request signed more than fifteen minutes early or late is rejected, whatever the keys: it looks like a wrong key, but is not.",
 	Manual:     "curl -sSI https://s3.example.com:9000/ | grep -i ^date; date -u",
-	Remedy:     "chronyc makestep                          # on the side whose clock is wrong: see clock.offset\nsystemctl restart systemd-timesyncd",
+	Remedy:     "chronyc makestep     # on the side whose clock is wrong: see clock.offset\nsystemctl restart systemd-timesyncd     # if it uses that instead",
 	Sources:    []platform.Source{platform.AmazonS3.On("error RequestTimeTooSkewed: 15 minutes")},
 	Components: mailstores, Looks: []checks.AnyLook{endpoints, rounds}, Wants: Buckets,
 }
 
 var region = &checks.Check{
 	ID:         "s3.region",
-	Title:      "The bucket is in the region that is configured",
-	Why:        "The region is part of every signature: with another one each request is refused.",
+	Title:      "The bucket is in the configured region",
+	Why:        "The region is part of every signature: with the wrong one every request is rejected.",
 	Manual:     "aws --endpoint-url https://s3.example.com:9000 s3api get-bucket-location --bucket carbonio-ha",
-	Remedy:     "region: NAME     # in the configuration, and in carbonio core doCreateBucket S3 … NAME",
+	Remedy:     "region: eu-south-1     # that of the bucket: in the configuration, and in carbonio core doCreateBucket",
 	Sources:    []platform.Source{platform.CoreModule.On("region is mandatory for S3")},
 	Components: mailstores, Looks: ofBucket, Wants: Buckets,
 }
@@ -109,70 +109,70 @@ var credentials = &checks.Check{
 	Title:   "The object storage accepts the access key and the secret key",
 	Why:     "Carbonio uses the same keys for every message.",
 	Manual:  "aws --endpoint-url https://s3.example.com:9000 s3 ls s3://carbonio-ha",
-	Remedy:  "issue the keys again on the object storage, and put them where access_key and secret_key point",
+	Remedy:  "issue new keys on the object storage, and store them where access_key and secret_key point",
 	Sources: []platform.Source{platform.HAObjectStorage, platform.CoreModule},
 	Needs:   []*checks.Check{region}, Components: mailstores, Looks: ofBucket, Wants: Buckets,
 }
 
 var bucket = &checks.Check{
 	ID:      "s3.bucket",
-	Title:   "The bucket exists, takes data, and has no rule that would surprise Carbonio",
-	Why:     "Carbonio does not create the bucket. Versions keep deleted mail and its space, object lock keeps it for good, and a lifecycle rule that expires objects deletes mail behind Carbonio's back.",
-	Manual:  "aws --endpoint-url URL s3api head-bucket --bucket carbonio-ha\naws --endpoint-url URL s3api get-bucket-versioning --bucket carbonio-ha\naws --endpoint-url URL s3api get-object-lock-configuration --bucket carbonio-ha\naws --endpoint-url URL s3api get-bucket-lifecycle-configuration --bucket carbonio-ha",
-	Remedy:  "aws --endpoint-url URL s3 mb s3://carbonio-ha     # a bucket of its own, without versioning, lock and lifecycle rules",
+	Title:   "The bucket exists, accepts data, and has no rules that would surprise Carbonio",
+	Why:     "Carbonio does not create the bucket. Versioning keeps deleted mail and the space it takes, object lock keeps it for good, and a lifecycle rule that expires objects deletes mail behind Carbonio's back.",
+	Manual:  "aws --endpoint-url https://s3.example.com:9000 s3api head-bucket --bucket carbonio-ha\naws --endpoint-url https://s3.example.com:9000 s3api get-bucket-versioning --bucket carbonio-ha\naws --endpoint-url https://s3.example.com:9000 s3api get-object-lock-configuration --bucket carbonio-ha\naws --endpoint-url https://s3.example.com:9000 s3api get-bucket-lifecycle-configuration --bucket carbonio-ha",
+	Remedy:  "aws --endpoint-url https://s3.example.com:9000 s3 mb s3://carbonio-ha     # a dedicated bucket, without versioning, object lock and lifecycle rules",
 	Sources: []platform.Source{platform.CoreModule.On("the bucket must exist"), platform.Policy.On("no rules")},
 	Needs:   []*checks.Check{credentials, region}, Components: mailstores, Looks: ofBucket, Wants: Buckets,
 }
 
 var permissions = &checks.Check{
 	ID:      "s3.permissions",
-	Title:   "The keys may do all that Carbonio does",
-	Why:     "A missing action shows only when it is needed: without DeleteObject the bucket grows for ever, without AbortMultipartUpload half-written mail stays.",
-	Manual:  "aws --endpoint-url URL s3 cp /etc/hostname s3://carbonio-ha/probe && aws --endpoint-url URL s3 rm s3://carbonio-ha/probe",
+	Title:   "The keys allow everything that Carbonio does",
+	Why:     "A missing permission shows only when it is needed: without DeleteObject the bucket grows forever, without AbortMultipartUpload half-written mail stays.",
+	Manual:  "aws --endpoint-url https://s3.example.com:9000 s3 cp /etc/hostname s3://carbonio-ha/probe && aws --endpoint-url https://s3.example.com:9000 s3 rm s3://carbonio-ha/probe",
 	Remedy:  "allow s3:PutObject, s3:GetObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucket on the bucket and on bucket/*",
 	Sources: []platform.Source{platform.Storages.On("the minimal actions")},
 	Needs:   []*checks.Check{bucket, credentials, region}, Components: mailstores, Looks: ofBucket, Wants: Buckets,
 }
 
-// contents are the checks without which nothing can be read or measured.
+// contents are the checks without which nothing can be read back or measured.
 var contents = []*checks.Check{permissions, bucket, credentials, region}
 
 var integrity = &checks.Check{
 	ID:      "s3.integrity",
-	Title:   "What is read is what was written, whole and in ranges",
-	Why:     "A gateway or cache that changes, cuts or pads an object corrupts mail, and nobody notices until it is opened.",
-	Manual:  "aws --endpoint-url URL s3 cp s3://carbonio-ha/probe - | sha256sum",
-	Remedy:  "take proxies and caches out of the way, and write again; then ask the vendor of the object storage",
+	Title:   "Objects are read back exactly as written, whole and in ranges",
+	Why:     "A gateway or cache that alters, truncates or pads objects corrupts mail, and nobody notices until it is opened.",
+	Manual:  "aws --endpoint-url https://s3.example.com:9000 s3 cp s3://carbonio-ha/probe - | sha256sum",
+	Remedy:  "bypass the proxies and caches in front of the object storage, and check again; if nothing changes, ask its vendor",
 	Sources: []platform.Source{platform.Policy},
 	Needs:   contents, Components: mailstores, Looks: ofBucket, Wants: Buckets,
 }
 
 var consistency = &checks.Check{
 	ID:      "s3.consistency",
-	Title:   "A write is seen at once, and a deletion too",
-	Why:     "Carbonio reads on one mailstore what another has just written; storage that shows it later gives errors for mail that is there.",
-	Manual:  "aws --endpoint-url URL s3 cp /etc/hostname s3://carbonio-ha/probe && aws --endpoint-url URL s3 ls s3://carbonio-ha/probe",
-	Remedy:  "turn off caches before the object storage, and replicated sites with delay; ask its vendor for read-after-write consistency",
+	Title:   "Writes and deletions are visible at once",
+	Why:     "Carbonio reads on one mailstore what another has just written; storage that shows it later causes errors for mail that exists.",
+	Manual:  "aws --endpoint-url https://s3.example.com:9000 s3 cp /etc/hostname s3://carbonio-ha/probe && aws --endpoint-url https://s3.example.com:9000 s3 ls s3://carbonio-ha/probe",
+	Remedy:  "disable caches in front of the object storage, and sites that replicate with a delay; ask its vendor for read-after-write consistency",
 	Sources: []platform.Source{platform.Policy, platform.AmazonS3.On("strong read-after-write consistency")},
 	Needs:   contents, Components: mailstores, Looks: ofBucket, Wants: Buckets,
 }
 
 var shared = &checks.Check{
 	ID:         "s3.shared",
-	Title:      "All mailstores see the same bucket, and what another of them wrote",
-	Why:        "After a fail-over a mailstore serves from the bucket what the other one stored; from a bucket of its own it serves nothing.",
-	Manual:     "aws --endpoint-url URL s3 cp /etc/hostname s3://carbonio-ha/probe     # on one mailstore\naws --endpoint-url URL s3 cp s3://carbonio-ha/probe -                 # on the other",
-	Remedy:     "give every mailstore the same endpoint and bucket, then look on all of them at the same time:\nansible applicationServers -i carbonio-inventory -m shell -a 'carbonio-check observe s3 -c carbonio-check.yaml > /tmp/s3.json'\ncarbonio-check judge mbox1.json mbox2.json",
+	Title:      "All mailstores use the same bucket, and see what the others wrote",
+	Why:        "After a failover a mailstore serves from the bucket what the other one stored; with a bucket of its own it has nothing to serve.",
+	Manual:     "aws --endpoint-url https://s3.example.com:9000 s3 cp /etc/hostname s3://carbonio-ha/probe     # on one mailstore\naws --endpoint-url https://s3.example.com:9000 s3 cp s3://carbonio-ha/probe -                 # on the other",
+	Remedy:     "# configure the same endpoint and bucket on every mailstore, then check all of them at the same time\nansible applicationServers -i carbonio-inventory -m shell -a 'carbonio-check observe s3 -c carbonio-check.yaml > /tmp/s3.json'\ncarbonio-check judge mbox1.json mbox2.json",
 	Sources:    []platform.Source{platform.HAObjectStorage, platform.ScenarioHA.On("one centralised storage")},
 	Components: mailstores, Looks: []checks.AnyLook{exchanges}, Wants: Buckets,
 }
 
 var volumes = &checks.Check{
 	ID:      "s3.volumes",
-	Title:   "Every primary volume is centralised, and the bucket is in use on every mailstore",
-	Why:     "Mail on a local volume is lost to the platform when its mailstore is.",
+	Title:   "Every primary volume is centralised, and every mailstore uses the bucket",
+	Why:     "Mail on a local volume cannot be served by anybody else while its mailstore is down.",
 	Manual:  "su - zextras -c 'carbonio core listBuckets all'\nsu - zextras -c 'carbonio powerstore getAllVolumes'",
-	Remedy:  "su - zextras -c 'carbonio powerstore doCreateVolume Centralized SERVER VOLUME'\nsu - zextras -c 'carbonio powerstore doUpdateVolume MINIO VOLUME current_volume true'     # on every mailstore",
+	Remedy:  "# on every mailstore\nsu - zextras -c 'carbonio powerstore doCreateVolume Centralized mbox1.example.com centralized-ha'     # the mailstore that has the volume, and its name\nsu - zextras -c 'carbonio powerstore doUpdateVolume MINIO centralized-ha current_volume true'",
 	Sources: []platform.Source{platform.HAObjectStorage, platform.CoreModule, platform.Storages},
 	Phases:  installed, Components: mailstores, Looks: ofCarbonio,
 }
@@ -180,22 +180,22 @@ var volumes = &checks.Check{
 var carbonio = &checks.Check{
 	ID:      "s3.carbonio",
 	Title:   "Carbonio itself can use each of its buckets",
-	Why:     "It writes, reads and deletes an object with the settings that Carbonio has, which need not be those that you gave here.",
+	Why:     "It writes, reads and deletes an object with the settings that Carbonio itself has, which may differ from those given to carbonio-check.",
 	Manual:  "su - zextras -c 'carbonio core listBuckets all'\nsu - zextras -c 'carbonio core testS3Connection UUID'     # connection ok",
-	Remedy:  "su - zextras -c 'carbonio core doUpdateBucket TYPE UUID …'     # with the right endpoint and keys",
+	Remedy:  "su - zextras -c 'carbonio core doUpdateBucket TYPE UUID …'     # with the correct endpoint and keys",
 	Sources: []platform.Source{platform.CoreModule, platform.HAObjectStorage.On("connection ok")},
 	Phases:  installed, Components: mailstores, Looks: ofCarbonio,
 }
 
 const (
 	measure = "carbonio-check s3bench -c carbonio-check.yaml"
-	faster  = "measure again with nothing else going on: carbonio-check s3bench\nthen look at the network between mailstore and object storage (network.path, network.mtu), at its disks, and at what else uses it"
+	faster  = "carbonio-check s3bench -c carbonio-check.yaml     # again, while nothing else is running\n# then look at the network to the object storage (network.path, network.mtu), at its disks, and at what else uses it"
 )
 
 var throughput = &checks.Check{
 	ID:      "s3.throughput",
 	Title:   "The object storage is read at 100 MB/s or more",
-	Why:     "Below, the manual holds the storage fit for secondary volumes only: opening and moving mail is slow for everybody.",
+	Why:     "Below that, the manual considers the storage fit for secondary volumes only: opening and moving mail is slow for everybody.",
 	Manual:  measure,
 	Remedy:  faster,
 	Sources: []platform.Source{platform.S3Benchmark.On("at least 100 MB/s for primary storage")},
@@ -204,7 +204,7 @@ var throughput = &checks.Check{
 
 var ttfb = &checks.Check{
 	ID:      "s3.ttfb",
-	Title:   "The first byte comes in less than 50 ms on average",
+	Title:   "The first byte arrives in less than 50 ms on average",
 	Why:     "Every message that is opened waits for it.",
 	Manual:  measure,
 	Remedy:  faster,
@@ -214,11 +214,11 @@ var ttfb = &checks.Check{
 
 var stability = &checks.Check{
 	ID:      "s3.stability",
-	Title:   "Throughput and time to first byte hold as threads grow",
-	Why:     "A storage that gets slower with more readers fails in the morning, when all of them come.",
+	Title:   "Throughput and time to first byte hold up with more threads",
+	Why:     "Storage that slows down with more readers fails in the morning, when everybody arrives.",
 	Manual:  measure,
 	Remedy:  faster,
-	Sources: []platform.Source{platform.S3Benchmark.On("stable as threads grow"), platform.Policy.On("not more than twice as bad")},
+	Sources: []platform.Source{platform.S3Benchmark.On("stable with more threads"), platform.Policy.On("not more than twice as bad")},
 	Needs:   contents, Components: mailstores, Looks: ofBenchmark, Wants: Benchmark,
 }
 
@@ -233,7 +233,7 @@ func bucketTargets(scope checks.Scope, _ checks.Host) ([]bucketTarget, error) {
 	return out, nil
 }
 
-// endpointTargets are their endpoints, each once.
+// endpointTargets are their endpoints, without duplicates.
 func endpointTargets(scope checks.Scope, host checks.Host) ([]bucketTarget, error) {
 	all, err := bucketTargets(scope, host)
 	var out []bucketTarget
@@ -253,14 +253,14 @@ func benchmarkTargets(scope checks.Scope, host checks.Host) ([]bucketTarget, err
 	return bucketTargets(scope, host)
 }
 
-// partners are the mailstores that share a bucket.
-type partners struct {
+// peers are the mailstores that share a bucket.
+type peers struct {
 	Bucket platform.Bucket `json:"bucket"`
 	Self   string          `json:"self"`
 	Others []string        `json:"others,omitempty"`
 }
 
-func sharedTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[partners], error) {
+func sharedTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[peers], error) {
 	self := scope.Self().Node
 	var others []string
 	for _, n := range scope.Topology.With(platform.Mailstore) {
@@ -268,9 +268,9 @@ func sharedTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[partners]
 			others = append(others, n.Name)
 		}
 	}
-	var out []checks.Target[partners]
+	var out []checks.Target[peers]
 	for _, b := range Buckets.In(scope) {
-		out = append(out, checks.Target[partners]{Name: b.String(), Address: addressOf(b), Ask: partners{b, self, others}})
+		out = append(out, checks.Target[peers]{Name: b.String(), Address: addressOf(b), Ask: peers{b, self, others}})
 	}
 	return out, nil
 }
@@ -284,8 +284,8 @@ func carbonioTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.
 	return []checks.Target[checks.Nothing]{{Name: self.Node, Node: self.Node}}, nil
 }
 
-// addressOf is where requests for a bucket go: to the endpoint, or to a name
-// below it that begins with the bucket's.
+// addressOf is where requests for a bucket go: to the endpoint, or to the name of
+// the bucket below it.
 func addressOf(b platform.Bucket) string {
 	u, err := url.Parse(b.Endpoint)
 	if err != nil {

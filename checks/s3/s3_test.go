@@ -264,7 +264,7 @@ func folded(findings []checks.Finding) []checks.Finding {
 
 var (
 	runID    = regexp.MustCompile(`carbonio-check/[0-9a-f]{16}/`)
-	until    = regexp.MustCompile(`holds until \d{4}-\d\d-\d\d`)
+	until    = regexp.MustCompile(`valid until \d{4}-\d\d-\d\d`)
 	uploadID = regexp.MustCompile(`u0000000\d`)
 )
 
@@ -272,7 +272,7 @@ var (
 func settled(text string) string {
 	text = runID.ReplaceAllString(text, "carbonio-check/RUN/")
 	text = uploadID.ReplaceAllString(text, "UPLOAD")
-	return until.ReplaceAllString(text, "holds until DAY")
+	return until.ReplaceAllString(text, "valid until DAY")
 }
 
 // A server that accepts and never answers costs one look.
@@ -481,8 +481,8 @@ func TestDifference(t *testing.T) {
 		{"0123456789", ""},
 		{"", "0 bytes instead of 10"},
 		{"01234", "5 bytes instead of 10"},
-		{"01234567890", "more than the 10 bytes that were asked for"},
-		{"0123x56789", "other bytes, from offset 4 of 10"},
+		{"01234567890", "more than the 10 bytes requested"},
+		{"0123x56789", "different bytes from offset 4 of 10"},
 	} {
 		require.Equal(t, c.want, difference([]byte(c.got), want))
 	}
