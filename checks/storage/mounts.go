@@ -3,7 +3,9 @@ package storage
 import (
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"carbonio-check/checks"
@@ -24,12 +26,11 @@ func (m mount) String() string {
 	return m.Source + " on " + m.Point + " type " + m.Type + " (" + strings.Join(m.Options, ",") + ")"
 }
 
-func (m mount) has(option string) bool { return slices.Contains(m.Options, option) }
-
-// inMemory says that nothing on it survives a reboot.
+// inMemory reports whether nothing on it survives a reboot.
 func (m mount) inMemory() bool { return m.Type == "tmpfs" || m.Type == "ramfs" }
 
-// remote says that the file system is another machine's, or a user program's.
+// remote reports whether another machine, or a user program, serves the file
+// system.
 func (m mount) remote() bool {
 	switch m.Type {
 	case "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "ocfs2", "gfs2", "lustre", "afs":
@@ -38,7 +39,7 @@ func (m mount) remote() bool {
 	return strings.HasPrefix(m.Type, "fuse")
 }
 
-// fixed says that free space means nothing: memory, images that are always
+// fixed reports whether free space means nothing: memory, images that are always
 // full, and automount points with nothing mounted.
 func (m mount) fixed() bool {
 	switch m.Type {
@@ -80,8 +81,8 @@ func parseMounts(text string) []mount {
 	return out
 }
 
-// distinct drops what was said before, and "rw" beside "ro": either of the
-// mount and the file system makes it read-only.
+// distinct drops duplicates, and "rw" beside "ro": either the mount or the file
+// system makes it read-only.
 func distinct(options []string) []string {
 	readOnly := slices.Contains(options, "ro")
 	var out []string
@@ -93,27 +94,18 @@ func distinct(options []string) []string {
 	return out
 }
 
+var escaped = regexp.MustCompile(`\\[0-3][0-7]{2}`)
+
 // unescape turns \040 into a space, as mountinfo and fstab write it.
 func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1:i+4]) {
-			b.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'))
-			i += 3
-			continue
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return escaped.ReplaceAllStringFunc(s, func(code string) string {
+		b, _ := strconv.ParseUint(code[1:], 8, 8) // it matched
+		return string([]byte{byte(b)})
+	})
 }
 
-// octal says whether three digits are a byte.
-func octal(s string) bool {
-	return s[0] >= '0' && s[0] <= '3' && s[1] >= '0' && s[1] <= '7' && s[2] >= '0' && s[2] <= '7'
-}
-
-// holder is the mount that a path lies on: the deepest, and of those mounted
-// over each other the last.
+// holder is the mount that holds a path: the deepest, and the last of those
+// mounted over each other.
 func holder(mounts []mount, name string) (mount, bool) {
 	var best mount
 	for _, m := range mounts {
@@ -124,12 +116,12 @@ func holder(mounts []mount, name string) (mount, bool) {
 	return best, best.Point != ""
 }
 
-// within says whether a path is the directory, or below it.
+// within reports whether a path is the directory or below it.
 func within(name, dir string) bool {
 	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// follow gives the path that a symbolic link stands for.
+// follow resolves symbolic links.
 func follow(host checks.Host, name string) string {
 	for range 8 {
 		target, err := fs.ReadLink(host.Files, strings.TrimPrefix(name, "/"))
@@ -151,7 +143,7 @@ type entry struct {
 	Options []string `json:"options"`
 }
 
-// fstabEntry finds the line that mounts at point; the last one ends on top.
+// fstabEntry finds the line that mounts at point: the last one ends up on top.
 func fstabEntry(text, point string) *entry {
 	var out *entry
 	for line := range strings.Lines(text) {

@@ -10,14 +10,14 @@ import (
 	"carbonio-check/checks"
 )
 
-// layout is what is mounted at and around /opt, and what will be after a reboot.
+// layout is what is mounted at and around /opt, now and after a reboot.
 type layout struct {
 	Root    mount  `json:"root"`
-	OptPath string `json:"opt_path"` // where /opt really is; another path when it is a symbolic link
+	OptPath string `json:"opt_path"` // another than /opt when that is a symbolic link
 	Opt     mount  `json:"opt"`      // what holds it
 	Zextras mount  `json:"zextras"`  // what holds /opt/zextras
 	Boot    boot   `json:"boot"`
-	// Container is set where the mounts are the host's business.
+	// Container: its host mounts the file systems.
 	Container bool `json:"container,omitempty"`
 }
 
@@ -25,9 +25,9 @@ type layout struct {
 type boot struct {
 	Fstab       *entry        `json:"fstab,omitempty"`
 	FstabUnseen checks.Unseen `json:"fstab_unseen,omitzero"`
-	NoDisk      bool          `json:"no_disk,omitempty"` // fstab names a disk that is not there
+	NoDisk      bool          `json:"no_disk,omitempty"` // fstab names a disk that does not exist
 	Unit        string        `json:"unit,omitempty"`    // a systemd mount unit
-	Enabled     bool          `json:"enabled,omitempty"` // that a target wants
+	Enabled     bool          `json:"enabled,omitempty"` // at boot
 	UUID        string        `json:"uuid,omitempty"`    // of what is mounted now
 }
 
@@ -44,16 +44,13 @@ func observeLayout(_ context.Context, host checks.Host, _ checks.Target[checks.N
 	var ok [3]bool
 	l.Root, ok[0] = holder(mounts, "/")
 	l.Opt, ok[1] = holder(mounts, l.OptPath)
-	l.Zextras, ok[2] = holder(mounts, follow(host, zextrasUnder(l.OptPath)))
+	l.Zextras, ok[2] = holder(mounts, follow(host, path.Join(l.OptPath, path.Base(zextrasDir))))
 	if ok != [3]bool{true, true, true} {
 		return layout{}, errors.New("/proc/self/mountinfo shows no mount of /")
 	}
 	l.Boot = observeBoot(host, l.Opt.Source)
 	return l, nil
 }
-
-// zextrasUnder is /opt/zextras, wherever /opt is.
-func zextrasUnder(opt string) string { return path.Join(opt, path.Base(zextrasDir)) }
 
 func inContainer(host checks.Host) bool {
 	for _, mark := range []string{"run/systemd/container", ".dockerenv", "run/.containerenv"} {
@@ -78,16 +75,16 @@ func observeBoot(host checks.Host, device string) boot {
 	return b
 }
 
-// disksBy are the directories in which udev lists the disks, by what fstab may
-// say instead of a device.
+// disksBy are the directories in which udev lists the disks by what fstab may name
+// instead of a device.
 var disksBy = map[string]string{
 	"UUID":     "dev/disk/by-uuid",
 	"LABEL":    "dev/disk/by-label",
 	"PARTUUID": "dev/disk/by-partuuid",
 }
 
-// noDisk says that fstab names a disk which udev does not know. Without udev
-// (a container, an image) nothing is said.
+// noDisk reports whether fstab names a disk that udev does not know. Without udev
+// (a container, an image) that is not known.
 func noDisk(host checks.Host, spec string) bool {
 	if there, err := host.Exists(disksBy["UUID"]); err != nil || !there {
 		return false
@@ -122,29 +119,17 @@ func uuid(host checks.Host, device string) string {
 	return ""
 }
 
-// mountUnit finds the systemd unit that mounts /opt, written by hand or
-// packaged, and whether anything wants it, or its automount, at boot.
+// mountUnit finds the systemd unit that mounts /opt, and whether a link enables it
+// or its automount at boot.
 func mountUnit(host checks.Host) (unit string, enabled bool) {
-	for _, dir := range []string{"etc/systemd/system", "usr/lib/systemd/system"} {
-		file := path.Join(dir, "opt.mount")
-		if there, err := host.Exists(file); unit == "" && err == nil && there {
-			unit = "/" + file
+	for _, dir := range []string{"etc/systemd/system/", "usr/lib/systemd/system/"} {
+		if there, err := host.Exists(dir + "opt.mount"); unit == "" && err == nil && there {
+			unit = "/" + dir + "opt.mount"
 		}
-		enabled = enabled || wanted(host, path.Join(dir, "*.wants")) || wanted(host, path.Join(dir, "*.requires"))
+		for _, links := range []string{"*.wants/opt.*mount", "*.requires/opt.*mount"} {
+			found, _ := fs.Glob(host.Files, dir+links) // the pattern is good: no error
+			enabled = enabled || len(found) > 0
+		}
 	}
 	return unit, enabled && unit != ""
-}
-
-// wanted looks for the link that enables the unit. The link is enough: what it
-// points to was looked at.
-func wanted(host checks.Host, dirs string) bool {
-	found, _ := fs.Glob(host.Files, dirs) // the pattern is good: no error
-	for _, dir := range found {
-		for _, unit := range []string{"opt.mount", "opt.automount"} {
-			if _, err := fs.Lstat(host.Files, path.Join(dir, unit)); err == nil {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -1,5 +1,5 @@
-// Package storage looks at the file systems: where /opt really lives, how it is
-// mounted, and how much room there is.
+// Package storage checks the file systems: where /opt is, how it is mounted, and
+// how much is free.
 package storage
 
 import (
@@ -28,8 +28,8 @@ var (
 
 var optMount = &checks.Check{
 	ID:     "storage.opt-mount",
-	Title:  "/opt of a mailstore is a mount of its own, now and after a reboot",
-	Why:    "Mail lives below /opt. On the system's disk it fills the system; on a mount that does not come back after a reboot the node starts without its mail.",
+	Title:  "/opt of a mailstore is a separate mount, now and after a reboot",
+	Why:    "Mail lives below /opt. On the system's disk it can fill the system; on a mount that does not come back after a reboot, the node starts without its mail.",
 	Manual: "df -h /opt\nfindmnt -T /opt\ngrep /opt /etc/fstab",
 	Remedy: "lsblk -f                                   # find the disk for the mail, here /dev/sdX1\n" +
 		"mkfs.ext4 /dev/sdX1                        # only if it is empty\n" +
@@ -43,17 +43,17 @@ var optMount = &checks.Check{
 var optOptions = &checks.Check{
 	ID:      "storage.opt-options",
 	Title:   "/opt is mounted read-write, with exec and suid",
-	Why:     "Every program of Carbonio runs from /opt/zextras: noexec stops all of them, nosuid takes the file capabilities by which nginx and slapd open ports below 1024, and on a read-only /opt nothing installs.",
+	Why:     "Every program of Carbonio runs from /opt/zextras: noexec stops all of them, nosuid disables the file capabilities that let nginx and slapd open ports below 1024, and nothing can be installed on a read-only /opt.",
 	Manual:  "findmnt -n -o OPTIONS -T /opt",
-	Remedy:  "mount -o remount,rw,exec,suid /opt         # now\nvi /etc/fstab                              # and for good: drop ro, noexec and nosuid",
+	Remedy:  "mount -o remount,rw,exec,suid /opt         # now\nvi /etc/fstab                              # and permanently: remove ro, noexec and nosuid",
 	Sources: []platform.Source{platform.CarbonioCore.On("postinst, setcap"), platform.CoreUtils.On("postinst, setcap")},
 	Looks:   []checks.AnyLook{layouts},
 }
 
 var space = &checks.Check{
 	ID:      "storage.space",
-	Title:   "The file systems have room",
-	Why:     "A full file system stops mail delivery, databases and the mesh at once; Carbonio's own control warns below 100 MB.",
+	Title:   "The file systems have free space",
+	Why:     "A full file system stops mail delivery, databases and the mesh at once; zmcontrol itself warns below 100 MB.",
 	Manual:  "df -h / /opt /var",
 	Remedy:  "du -xh --max-depth=3 / | sort -h | tail -20     # find what fills it",
 	Sources: []platform.Source{platform.Policy.On("space_free"), platform.CoreUtils.On("zmcontrol, zimbra_disk_threshold (100 MB)")},
@@ -63,25 +63,25 @@ var space = &checks.Check{
 var inodes = &checks.Check{
 	ID:      "storage.inodes",
 	Title:   "The file systems have inodes left",
-	Why:     "Every message is a file: without inodes nothing more is delivered, however much space df shows.",
+	Why:     "Every message is a file: without inodes nothing can be delivered, however much space df shows.",
 	Manual:  "df -i / /opt /var",
-	Remedy:  "du -x --inodes --max-depth=3 / | sort -n | tail -20     # find what takes them",
+	Remedy:  "du -x --inodes --max-depth=3 / | sort -n | tail -20     # find what uses them",
 	Sources: []platform.Source{platform.Policy.On("inodes_free")},
 	Looks:   []checks.AnyLook{filesystems},
 }
 
 var size = &checks.Check{
 	ID:      "storage.size",
-	Title:   "The disks are as large as the node's components and users need",
-	Why:     "The mail storage is users × quota, beside what the system takes. The manual's example: 150 users × 5 GB = 750 GB, and 30 GB for the system, is 780 GB. Sizes are in GB of 10^9 bytes; 5 % less still passes, for what a file system keeps to itself.",
+	Title:   "The disks are as large as the components and users of the node need",
+	Why:     "Mail storage is users × quota, on top of what the system needs. The manual's example: 150 users × 5 GB = 750 GB, plus 30 GB for the system, is 780 GB. Sizes are in GB of 10^9 bytes; 5 % less still passes, because a file system keeps some space to itself.",
 	Manual:  "df -H / /opt /var     # -H counts in GB, -h in GiB",
-	Remedy:  "enlarge the disk, or agree on the size with Zextras and set profiles, users and quota_gb in the configuration",
+	Remedy:  "lsblk     # find the disk to enlarge; or agree on its size with Zextras, and set profiles, users and quota_gb in the configuration",
 	Sources: []platform.Source{platform.Policy.On("profiles, users, quota_gb"), platform.Requirements.On("the sizing example")},
 	Looks:   []checks.AnyLook{layouts, filesystems},
 }
 
-// watched are the paths whose file systems matter, on nodes that hold any of
-// the components.
+// watched are the paths whose file systems matter, on nodes with any of the
+// components.
 var watched = []struct {
 	path       string
 	components []platform.Component
@@ -98,11 +98,11 @@ var watched = []struct {
 const (
 	optDir     = "/opt"
 	zextrasDir = "/opt/zextras"
-	// maxFilesystems bounds the looks below /opt.
+	// maxFilesystems bounds the targets of a node.
 	maxFilesystems = 32
 )
 
-// A disk is what a file system lies on.
+// A disk is where a file system is stored.
 type disk struct {
 	Device string `json:"device"` // "8:17"
 }
@@ -112,13 +112,13 @@ func layoutTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.No
 	return []checks.Target[checks.Nothing]{{Name: self, Node: self}}, nil
 }
 
-// filesystemTargets are those that hold a watched path, and those below /opt; each
-// once, however often it is mounted. Each is a target, so that a mount whose
-// server is gone costs only its own verdict.
+// filesystemTargets are the file systems that hold a watched path, and those below
+// /opt, each once, however often it is mounted. Each is a target of its own, so
+// that a mount whose server is gone affects no other verdict.
 func filesystemTargets(scope checks.Scope, host checks.Host) ([]checks.Target[disk], error) {
 	mounts, err := readMounts(host)
 	if err != nil {
-		return nil, fmt.Errorf("what is mounted cannot be told: %w", err)
+		return nil, fmt.Errorf("the mounts cannot be read: %w", err)
 	}
 	node := scope.Node(scope.Self().Node)
 	var out []checks.Target[disk]
