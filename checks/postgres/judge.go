@@ -41,7 +41,6 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 	return out, clusters
 }
 
-// judge is the verdict on a cluster.
 func (v view) judge() ([]checks.Finding, []checks.Cluster) {
 	out := []checks.Finding{v.judgeAgreement(), v.judgeLeader(), v.judgePaused(), v.judgeTimeline()}
 	able := cluster.Ask(v.Members, func(m member) cluster.Answer {
@@ -105,11 +104,8 @@ func (v view) judgeMember(m member) checks.Finding {
 // reference is the status that the others are compared with: the leader's, or else
 // the first.
 func (v view) reference() status {
-	of := v.Members
-	if l, ok := v.leader(); ok {
-		of = append([]member{l}, of...)
-	}
-	for _, m := range of {
+	l, _ := v.leader()
+	for _, m := range append([]member{l}, v.Members...) {
 		if m.Status != nil {
 			return *m.Status
 		}
@@ -118,9 +114,7 @@ func (v view) reference() status {
 }
 
 // reporting are the members that report the cluster.
-func (v view) reporting() []member {
-	return v.those(func(m member) bool { return m.Cluster != nil })
-}
+func (v view) reporting() []member { return v.those(func(m member) bool { return m.Cluster != nil }) }
 
 // judgeAgreement compares what the members report of each other: who is there and
 // who leads. Their positions change all the time.
@@ -260,8 +254,7 @@ func judgeUnlocked(m member) checks.Finding {
 	return unlocked.Pass(m, name, "%s can reach the store and knows who holds the leader lock", name).Saw(saw)
 }
 
-// judgeVersion judges what a member runs, and whether another runs a newer minor
-// version.
+// judgeVersion also warns where another node runs a newer minor version.
 func (v view) judgeVersion(m member) checks.Finding {
 	name := m.Node()
 	own, proof := m.version()
@@ -283,7 +276,6 @@ func (v view) judgeVersion(m member) checks.Finding {
 	return f
 }
 
-// judgeMajor judges the major version of one PostgreSQL.
 func judgeMajor(scope checks.Scope, b checks.Basis, node string, runs int) checks.Finding {
 	release := scope.Vantage(node).Release
 	saw, want := number(runs), fmt.Sprint(wanted)
@@ -329,7 +321,6 @@ func (v view) clusters(able cluster.Count[member]) []checks.Cluster {
 	return []checks.Cluster{c, failover}
 }
 
-// judgeTolerance judges how many more nodes can be lost.
 func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	leading := v.leading()
 	spare, _ := cluster.Spare(c)
@@ -341,8 +332,7 @@ func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	case answer == cluster.Yes:
 		return tolerance.Pass(v.proof, subject, "%d of %d database nodes work: %d more can be lost", len(c.Able), len(c.Members), spare)
 	case answer == cluster.Unseen && len(c.Able) == 0:
-		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "%s may be a leader as well: it is unknown how many nodes can be lost", list(cluster.Nodes(leading.Unseen)))).
-			Needing(leader.On(subject))
+		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "%s may be a leader as well: it is unknown how many nodes can be lost", list(cluster.Nodes(leading.Unseen)))).Needing(leader.On(subject))
 	case answer == cluster.Unseen:
 		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "only %s was seen to work%s", list(c.Able), v.missing()))
 	}

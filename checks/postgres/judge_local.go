@@ -76,7 +76,9 @@ func (v view) judgeLocal(seen checks.Record) []checks.Finding {
 	}
 	for s := range balancers.In(seen) {
 		if s.Vantage == v.Vantage {
-			out = append(out, v.judgeHAProxy(s)...)
+			for _, port := range balanced(v.scope, s.Target.Name) {
+				out = append(out, v.judgeHAProxy(s, port))
+			}
 		}
 	}
 	return out
@@ -119,16 +121,7 @@ func judgeService(s checks.Sight[checks.Nothing, []unit]) checks.Finding {
 	return service.Pass(s, node, "PostgreSQL on %s is started by Patroni alone", node).Saw(strings.Join(saw, "\n"))
 }
 
-// judgeHAProxy judges each port that HAProxy has to listen on at the node.
-func (v view) judgeHAProxy(s checks.Sight[checks.Nothing, balancer]) []checks.Finding {
-	var out []checks.Finding
-	for _, port := range balanced(v.scope, s.Target.Name) {
-		out = append(out, v.judgePort(s, port))
-	}
-	return out
-}
-
-func (v view) judgePort(s checks.Sight[checks.Nothing, balancer], port int) checks.Finding {
+func (v view) judgeHAProxy(s checks.Sight[checks.Nothing, balancer], port int) checks.Finding {
 	node := s.Target.Name
 	target := at(node, port)
 	b, got := s.Got()
@@ -234,7 +227,6 @@ func (v view) behind(b balancer, component platform.Component, port int) pool {
 	return out
 }
 
-// where are the nodes whose status it holds for.
 func (p pool) where(holds func(status string) bool) []string {
 	var out []string
 	for _, s := range p {
@@ -245,7 +237,6 @@ func (p pool) where(holds func(status string) bool) []string {
 	return out
 }
 
-// String shows each server, one a line.
 func (p pool) String() string {
 	lines := make([]string, len(p))
 	for i, s := range p {
@@ -254,7 +245,6 @@ func (p pool) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// holding are the nodes with the component.
 func (v view) holding(component platform.Component) []string {
 	var names []string
 	for _, n := range v.scope.Topology.With(component) {

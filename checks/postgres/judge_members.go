@@ -30,7 +30,6 @@ type member struct {
 	login checks.Proof // of sql
 }
 
-// Node is the name of the node.
 func (m member) Node() string { return m.Target.Node }
 
 // views are the clusters by the vantage that sees them.
@@ -75,20 +74,16 @@ func (v view) called(m member) string {
 	return m.name
 }
 
-// those are the members for which it holds.
 func (v view) those(holds func(member) bool) []member { return cluster.Those(v.Members, holds) }
 
-// silent says whether the member reported no status.
+// silent: Patroni reported no status; told: PostgreSQL reported something.
 func (m member) silent() bool { return m.Status == nil }
-
-// told says whether PostgreSQL of the member reported anything.
-func (m member) told() bool { return m.sql.Version > 0 }
+func (m member) told() bool   { return m.sql.Version > 0 }
 
 // last is the latest status of a member that reported one.
 func (m member) last() status { return *cmp.Or(m.Later, m.Status) }
 
-// version is that of the member's PostgreSQL, and the proof of it; zero when it is
-// not reported.
+// version is that of PostgreSQL, and the proof of it; zero when it is not reported.
 func (m member) version() (int, checks.Proof) {
 	if m.Status != nil && m.Status.ServerVersion > 0 {
 		return m.Status.ServerVersion, m.Proof()
@@ -109,7 +104,6 @@ func (v view) leads(m member) cluster.Answer {
 	return cluster.Unseen
 }
 
-// leading counts those that accept writes.
 func (v view) leading() cluster.Count[member] { return cluster.Ask(v.Members, v.leads) }
 
 // leader is the one that was seen to lead; false when none was, or several.
@@ -123,18 +117,17 @@ func (v view) leader() (member, bool) {
 
 // holder is who holds the leader lock, according to the first that reports one.
 func (v view) holder() string {
-	for _, m := range v.Members {
-		if m.Cluster != nil && m.Cluster.leader() != "" {
-			return m.Cluster.leader()
+	for _, m := range v.reporting() {
+		if name := m.Cluster.leader(); name != "" {
+			return name
 		}
 	}
 	return ""
 }
 
-// named says whether any member lists this one.
 func (v view) named(m member) bool {
-	return slices.ContainsFunc(v.Members, func(other member) bool {
-		return other.Cluster != nil && slices.ContainsFunc(other.Cluster.Members, func(e entry) bool { return same(e.Name, m.name) })
+	return slices.ContainsFunc(v.reporting(), func(other member) bool {
+		return slices.ContainsFunc(other.Cluster.Members, func(e entry) bool { return same(e.Name, m.name) })
 	})
 }
 
@@ -175,12 +168,12 @@ func (m member) lost() bool {
 	return m.Status.Failsafe || age > ttl || m.Status.Unlocked && m.Cluster == nil
 }
 
-// becauseSilent is the finding, explained by the members that are silent.
+// becauseSilent and becauseStoreless give a finding an explanation: the members that
+// are silent, or that lost the store.
 func (v view) becauseSilent(f checks.Finding) checks.Finding {
 	return cluster.Because(f, agreement, v.those(member.silent))
 }
 
-// becauseStoreless is the finding, explained by the members that lost the store.
 func (v view) becauseStoreless(f checks.Finding) checks.Finding {
 	return cluster.Because(f, unlocked, v.those(member.lost))
 }

@@ -89,7 +89,6 @@ func failovers(history [][]any) []failover {
 	return out
 }
 
-// judgeReplica judges a member that does not lead.
 func (v view) judgeReplica(m member) checks.Finding {
 	name := m.Node()
 	if m.silent() {
@@ -138,7 +137,6 @@ func judgeLag(m, l member) checks.Finding {
 	return replicas.Pass(checks.Together(m, l), name, "%s streams, %s behind %s", name, size(behind), l.Node()).Saw(position(m, l))
 }
 
-// position shows how far a replica is, and its leader.
 func position(m, l member) string {
 	s := m.last()
 	saw := fmt.Sprintf("%s: timeline %d, received %d, replayed %d\n%s: timeline %d, written %d",

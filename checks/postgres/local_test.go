@@ -107,7 +107,10 @@ func TestJudgeHAProxy(t *testing.T) {
 			backends, err := parseStats([]byte(text))
 			require.NoError(t, err)
 			scope := scopeOf(node, true)
-			got := only(t, balancers.In(seenOf(t, node, "haproxy", node, balancer{c.ports, backends, c.unread})), view{scope: scope}.judgeHAProxy)
+			seen := seenOf(t, node, "haproxy", node, balancer{c.ports, backends, c.unread})
+			v := view{scope: scope}
+			v.Vantage = node
+			got := v.judgeLocal(seen)
 			require.Len(t, got, 3)
 			for i, f := range got {
 				status, says, _ := strings.Cut(c.want[i], " ")

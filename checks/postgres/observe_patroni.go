@@ -130,7 +130,6 @@ func (t topology) leader() string {
 	return ""
 }
 
-// names are those of the members, sorted.
 func (t topology) names() []string {
 	names := make([]string, len(t.Members))
 	for i, e := range t.Members {
@@ -263,7 +262,6 @@ type dialer struct {
 	accepted, received atomic.Bool
 }
 
-// Dial connects.
 func (d *dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := d.Network.Dial(ctx, network, address)
 	if err != nil {
