@@ -14,24 +14,24 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-// A csn is a change sequence number: when, the how manieth of that moment,
-// under which server ID (three hexadecimal digits). Of two under one ID the
-// later one sorts behind: every part has a fixed width.
+// csnForm is a change sequence number: the time, a count within that moment, the
+// server ID (three hexadecimal digits). Of two with one ID the later sorts
+// higher, because every part has a fixed width.
 var csnForm = regexp.MustCompile(`^(\d{14})\.(\d{6})Z#[0-9a-f]{6}#([0-9a-f]{3})#[0-9a-f]{6}$`)
 
 // unowned is the ID of changes made before the server had one. Between masters
-// it means nothing, and zmreplchk leaves it out.
+// it means nothing, and zmreplchk ignores it.
 const unowned = "000"
 
 // glue: a server that fetched its entries may hold one more, which nobody added
-// and which only carries its CSNs: the empty root of the empty suffix.
+// and which only holds its CSNs: the root of the empty suffix.
 const glue = 1
 
 // A vector is the last change that a server has of each server ID.
 type vector map[string]string
 
-// vectorOf reads the values of contextCSN, which come in no order. What is not
-// one is left out, and of two under one ID the later one counts.
+// vectorOf reads the values of contextCSN, which come in no particular order.
+// Anything else is ignored, and of two with one ID the later one counts.
 func vectorOf(values []string, masters int) vector {
 	v := vector{}
 	for _, value := range values {
@@ -43,14 +43,14 @@ func vectorOf(values []string, masters int) vector {
 	return v
 }
 
-// when is the time of a CSN.
-func when(csn string) time.Time {
+// timeOf is the time of a CSN.
+func timeOf(csn string) time.Time {
 	stamp, _, _ := strings.Cut(csn, "Z")
 	t, _ := time.Parse("20060102150405.000000", stamp)
 	return t
 }
 
-// number gives a server ID as people write it: 001 is 1.
+// number is a server ID as people write it: 001 is 1.
 func number(sid string) string {
 	n, err := strconv.ParseUint(sid, 16, 16)
 	if err != nil {
@@ -59,12 +59,12 @@ func number(sid string) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// String gives the CSNs in the order of their IDs, one a line.
+// String lists the CSNs in the order of their IDs, one per line.
 func (v vector) String() string {
 	return strings.Join(slices.Sorted(maps.Values(v)), "\n")
 }
 
-// masters are the servers that take changes.
+// masters are the servers that accept changes.
 func (v snapshot) masters() []*member {
 	return cluster.Those(v.Members, func(m *member) bool { return !m.Replica })
 }
@@ -77,8 +77,8 @@ func (v snapshot) vector(r *reading) vector {
 	return vectorOf(r.CSNs, len(v.masters()))
 }
 
-// goal is the last change of each ID that any server had when it was read first:
-// what all must have when they are read last.
+// goal is the last change of each ID that any server had at the first reading:
+// what all must have at the last one.
 func (v snapshot) goal() vector {
 	goal := vector{}
 	for _, m := range v.Members {
@@ -96,7 +96,7 @@ type gap struct {
 	from []*member // who has more
 }
 
-// gaps are what a member lacked at last of the goal, by server ID.
+// gaps are what a member lacked of the goal at its last reading, by server ID.
 func (v snapshot) gaps(m *member, goal vector) []gap {
 	var out []gap
 	have := v.vector(m.Last)
@@ -110,9 +110,9 @@ func (v snapshot) gaps(m *member, goal vector) []gap {
 	return out
 }
 
-// own says that nobody but the server the ID belongs to has anything of it: it
-// was made when that server was set up, or nothing of it was ever replicated.
-// Where the IDs could not be read, it is taken to belong to the only one.
+// own says that only the server that the ID belongs to has anything of it: the
+// changes were made when that server was set up, or were never replicated. If
+// its IDs could not be read, the only server that has them is taken to own them.
 func (g gap) own() bool {
 	if g.have != "" || len(g.from) != 1 {
 		return false
@@ -121,8 +121,8 @@ func (g gap) own() bool {
 	return len(ids) == 0 || slices.Contains(ids, g.sid)
 }
 
-// ids are the server IDs of a member as CSNs write them. Where a value names a
-// server too ("1 ldap://srv1:389"), only the one that names this one counts.
+// ids are the server IDs of a member as CSNs write them. If a value also names a
+// server ("1 ldap://srv1:389"), it counts only when that is this one.
 func (m *member) ids() []string {
 	if m.Config == nil {
 		return nil
@@ -156,10 +156,10 @@ func (m *member) readable() bool { return m.Last != nil && m.Last.NoCSN == check
 
 func (l link) up() bool { return l.Connected && l.Phase == "Persist" }
 
-// named is the member that an LDAP URL leads to.
+// named is the member that an LDAP URL points to.
 func (v snapshot) named(url string) *member { return v.called(hostOf(url)) }
 
-// called is the member of that name or address.
+// called is the member with that name or address.
 func (v snapshot) called(host string) *member {
 	for _, m := range v.Members {
 		if m.same(host) {

@@ -1,5 +1,5 @@
-// Package directory checks the LDAP servers of a platform: whether they answer,
-// replicate from each other, and hold the same.
+// Package directory checks the LDAP servers of a platform: whether they
+// respond, replicate from each other, and hold the same data.
 package directory
 
 import (
@@ -41,11 +41,11 @@ var (
 	afterReachable = []*checks.Check{reachable}
 )
 
-// Side by side is the only way to compare servers, so one look is at all of
-// them. Its deadline leaves room for zmlocalconfig, which starts a JVM.
+// Servers can only be compared side by side, so one look reads all of them. Its
+// timeout leaves room for zmlocalconfig, which starts a JVM.
 var servers = &checks.Look[ask, snapshot]{Kind: "servers", Timeout: 12 * time.Second, Targets: targets, Observe: observe}
 
-// Three runs of zmreplchk and one of zmldapmmrtool.
+// The timeout is for three runs of zmreplchk and one of zmldapmmrtool.
 var programs = &checks.Look[checks.Nothing, outputs]{Kind: "tools", Timeout: 40 * time.Second, Targets: programTargets, Observe: observePrograms}
 
 var canaries = &checks.Look[ask, canaryRun]{
@@ -56,8 +56,8 @@ var looks = []checks.AnyLook{servers}
 
 var reachable = &checks.Check{
 	ID:      "directory.reachable",
-	Title:   "Every directory server answers on 389, and encrypts when asked to",
-	Why:     "Every Carbonio service asks the directory who a user is and where the mail goes; the mesh does not even start without it. Replication between the servers demands StartTLS.",
+	Title:   "Every directory server responds on port 389 and offers StartTLS",
+	Why:     "Every Carbonio service looks up users and mail routes in the directory; the mesh does not even start without it. Replication between the servers requires StartTLS.",
 	Manual:  "ldapsearch -x -ZZ -H ldap://svc1.example.com:389 -s base -b '' contextCSN\nopenssl s_client -starttls ldap -connect svc1.example.com:389 </dev/null | openssl x509 -noout -dates\nopenssl s_client -connect svc1.example.com:636 </dev/null",
 	Remedy:  "systemctl status carbonio-openldap     # Ubuntu 22.04, RHEL 8: su - zextras -c 'ldap status'\njournalctl -u carbonio-openldap -n 50",
 	Sources: []platform.Source{platform.Requirements.On("network"), platform.CoreUtils.On("ldap.sh: 389 and ldapi, and 636 only where ldap_url says so")},
@@ -66,30 +66,30 @@ var reachable = &checks.Check{
 
 var serverID = &checks.Check{
 	ID:      "directory.serverid",
-	Title:   "Every master has a server ID, and no two have the same",
-	Why:     "The ID tells whose a change is. A master takes changes under its own ID for its own, and never fetches them: with one ID twice, entries are lost for good while every other sign stays green.",
-	Manual:  "ldapsearch -x -ZZ -H ldap://svc1.example.com -D cn=config -W -s base -b cn=config olcServerID     # on each master",
-	Remedy:  "ldapmodify -x -ZZ -H ldap://svc2.example.com -D cn=config -W <<EOF\ndn: cn=config\nchangetype: modify\nreplace: olcServerID\nolcServerID: 2\nEOF\n# then fetch what was lost: reload the server from the other master",
+	Title:   "Every master has a server ID of its own",
+	Why:     "The ID says which master made a change. A master takes changes under its own ID for its own and never fetches them: when two masters share an ID, entries are lost for good while everything else looks healthy.",
+	Manual:  "ldapsearch -x -ZZ -H ldap://svc1.example.com -D cn=config -W -s base -b cn=config olcServerID   # on each master",
+	Remedy:  "# with an ID that no other master has\nldapmodify -x -ZZ -H ldap://svc2.example.com -D cn=config -W <<EOF\ndn: cn=config\nchangetype: modify\nreplace: olcServerID\nolcServerID: 2\nEOF\n# then reload that server from another master: what it did not fetch is still missing",
 	Sources: []platform.Source{platform.Cluster.On("install_multimaster: IDs 1 and 2"), platform.OpenLDAP.On("multi-provider")},
 	Phases:  installed, Components: directoryNodes, Looks: looks, Needs: afterReachable,
 }
 
 var agreements = &checks.Check{
 	ID:      "directory.agreements",
-	Title:   "Each master replicates from every other, each replica from a master",
-	Why:     "An agreement points one way. With one missing, changes made on that side never arrive on this one, and nothing reports an error.",
-	Manual:  "su - zextras -c '/opt/zextras/libexec/zmldapmmrtool -q'     # on each master",
-	Remedy:  "su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r 101 -m ldap://OTHER:389/'",
+	Title:   "Each master replicates from every other master, each replica from a master",
+	Why:     "An agreement works in one direction. If one is missing, changes made on the other side never arrive here, and nothing reports an error.",
+	Manual:  "su - zextras -c '/opt/zextras/libexec/zmldapmmrtool -q'   # on each master",
+	Remedy:  "su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r 101 -m ldap://svc2.example.com:389/'   # on svc1.example.com, if it does not replicate from svc2",
 	Sources: []platform.Source{platform.Cluster.On("install_multimaster"), platform.CoreUtils.On("ldapenable-mmr.pl")},
 	Phases:  installed, Components: directoryNodes, Looks: looks, Needs: afterReachable,
 }
 
 var csn = &checks.Check{
 	ID:      "directory.csn",
-	Title:   "Every server has the changes that any other server has",
-	Why:     "A server that is behind sends mail to the old place and refuses the new password. A second or two is normal, so what lags is looked at again before it counts.",
+	Title:   "Every server has every change that any other server has",
+	Why:     "A server that is behind routes mail to the old place and rejects the new password. A second or two is normal, so a server that lags is read again before it counts.",
 	Manual:  "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done\nsu - zextras -c /opt/zextras/libexec/zmreplchk",
-	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server that is behind",
+	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl   # on the server that is behind",
 	Sources: []platform.Source{platform.HAStatus.On("zmreplchk"), platform.CoreUtils.On("replchk.pl"), platform.RFC4533},
 	Phases:  installed, Components: clients, Looks: looks, Needs: afterReachable,
 }
@@ -97,9 +97,9 @@ var csn = &checks.Check{
 var entries = &checks.Check{
 	ID:      "directory.entries",
 	Title:   "All servers hold the same number of entries",
-	Why:     "Servers can agree on the last change and still differ in what they hold: after a server ID that was given twice, or a copy that was cut short. Nothing repairs that by itself.",
-	Manual:  "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(namingContexts=)' olmMDBEntries     # on each server",
-	Remedy:  "find the server that lacks entries, and load it again from one that has them:\nsu - zextras -c 'slapcat -F /opt/zextras/data/ldap/config -b \"\" -l /tmp/ldap.ldif'",
+	Why:     "Servers can agree on the last change and still hold different data: after a duplicate server ID, or an initial copy that was interrupted. Nothing repairs that by itself.",
+	Manual:  "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(namingContexts=)' olmMDBEntries   # on each server",
+	Remedy:  "su - zextras -c 'slapcat -F /opt/zextras/data/ldap/config -b \"\" -l /tmp/ldap.ldif'   # on a server that has all entries; then load the file on the one that lacks some",
 	Sources: []platform.Source{platform.Policy, platform.OpenLDAP.On("slapd-mdb: olmMDBEntries")},
 	Phases:  installed, Components: directoryNodes, Looks: looks,
 }
@@ -107,19 +107,19 @@ var entries = &checks.Check{
 var monitor = &checks.Check{
 	ID:      "directory.monitor",
 	Title:   "Every replication link is up",
-	Why:     "Where nobody writes, a link that is down looks like one that is idle: the next change stays behind.",
+	Why:     "While nobody writes, a link that is down looks like one that is idle: the next change does not arrive.",
 	Manual:  "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(objectClass=olmSyncReplInstance)'",
-	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server whose link is down: wrong password, certificate, or network",
+	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl   # on the server whose link is down: wrong password, certificate, or network",
 	Sources: []platform.Source{platform.OpenLDAP.On("slapd-monitor: olmSyncReplInstance")},
 	Phases:  installed, Components: directoryNodes, Looks: looks, Needs: afterReachable,
 }
 
 var tools = &checks.Check{
 	ID:      "directory.tools",
-	Title:   "Carbonio's own tools find the directory in sync",
-	Why:     "They read the local configuration that Carbonio itself uses, so they see when that names the wrong servers. Their exit status says nothing: it is 0 out of sync as well.",
+	Title:   "Carbonio's own tools report the directory in sync",
+	Why:     "They read the local configuration that Carbonio itself uses, so they show when it names the wrong servers. Their exit status means nothing: it is 0 even when servers are out of sync.",
 	Manual:  "su - zextras -c /opt/zextras/libexec/zmreplchk\nsu - zextras -c '/opt/zextras/libexec/zmldapmmrtool -q'",
-	Remedy:  "su - zextras -c 'zmlocalconfig ldap_master_url ldap_url'     # must name every master, its own first",
+	Remedy:  "su - zextras -c 'zmlocalconfig ldap_master_url ldap_url'   # must name every master, the node's own first",
 	Sources: []platform.Source{platform.HAStatus, platform.CoreUtils.On("replchk.pl, ldapmmrtool.pl")},
 	Phases:  installed, Components: []platform.Component{platform.Directory}, Looks: []checks.AnyLook{programs},
 }
@@ -127,9 +127,9 @@ var tools = &checks.Check{
 var canary = &checks.Check{
 	ID:      "directory.canary",
 	Title:   "What is written on one master arrives on every server",
-	Why:     "It is the only proof that replication works now, and it tells how long a change takes.",
+	Why:     "It is the only proof that replication works now, and it shows how long a change takes.",
 	Manual:  "ldapadd -x -ZZ -H ldap://svc1.example.com -D cn=config -W <<EOF\ndn: cn=canary,cn=zimbra\nobjectClass: organizationalRole\ncn: canary\nEOF\nldapsearch -x -ZZ -H ldap://svc2.example.com -D cn=config -W -s base -b cn=canary,cn=zimbra\nldapdelete -x -ZZ -H ldap://svc1.example.com -D cn=config -W cn=canary,cn=zimbra",
-	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl     # on the server that did not get it",
+	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl   # on the server where it did not arrive",
 	Sources: []platform.Source{platform.Policy, platform.DirectoryReplica.On("a test account is replicated")},
 	Phases:  installed, Components: clients, Looks: []checks.AnyLook{canaries}, Needs: afterReachable,
 	Wants: withCanary,
@@ -138,19 +138,19 @@ var canary = &checks.Check{
 var tolerance = &checks.Check{
 	ID:      "directory.tolerance",
 	Title:   "The directory can lose another server",
-	Why:     "Clients go to the first server that answers, so one must live; only a master takes changes.",
+	Why:     "Clients use the first server that responds, so one must be up; only a master accepts changes.",
 	Manual:  "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done",
-	Remedy:  "bring the servers back that do not answer: systemctl restart carbonio-directory-server.target",
+	Remedy:  "systemctl restart carbonio-directory-server.target   # on each server that does not respond",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Cluster.On("haproxy.cfg: the second master is the backup of the first")},
 	Phases:  installed, Components: clients, Looks: looks,
 	Clusters: true,
 }
 
-// An ask is what a look has to know: who the servers are, and how to log in.
+// An ask is what a look needs to know: the servers, and how to log in.
 type ask struct {
 	Servers []server       `json:"servers"`
 	Login   platform.Login `json:"login,omitzero"`
-	// Installed says that this node is a directory server itself, and knows the
+	// Installed says that this node is a directory server itself and knows the
 	// login of cn=config.
 	Installed bool `json:"installed,omitempty"`
 }
@@ -162,10 +162,10 @@ type server struct {
 	Replica bool       `json:"replica,omitempty"`
 }
 
-// Node is the node that the server stands on.
+// Node is the node that the server runs on.
 func (s server) Node() string { return s.Name }
 
-// same says whether a host, as an LDAP URL names it, is the server.
+// same says whether a host, as an LDAP URL names it, is this server.
 func (s server) same(host string) bool {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address == s.Address
@@ -186,13 +186,14 @@ func serversOf(t platform.Topology) []server {
 	return append(masters, replicas...)
 }
 
-// carries says whether Carbonio is installed on this node, with any of the components.
-func carries(scope checks.Scope, any ...platform.Component) bool {
+// installedHere says whether Carbonio is installed on this node, with any of the
+// components.
+func installedHere(scope checks.Scope, any ...platform.Component) bool {
 	return scope.Self().Phase == checks.Health && scope.Node(scope.Self().Node).Has(any...)
 }
 
 func targets(scope checks.Scope, _ checks.Host) ([]checks.Target[ask], error) {
-	a := ask{Servers: serversOf(scope.Topology), Login: login.In(scope), Installed: carries(scope, directoryNodes...)}
+	a := ask{Servers: serversOf(scope.Topology), Login: login.In(scope), Installed: installedHere(scope, directoryNodes...)}
 	if len(a.Servers) == 0 {
 		return nil, nil
 	}
@@ -207,7 +208,7 @@ func canaryTargets(scope checks.Scope, host checks.Host) ([]checks.Target[ask], 
 }
 
 func programTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing], error) {
-	if !carries(scope, platform.Directory) {
+	if !installedHere(scope, platform.Directory) {
 		return nil, nil
 	}
 	self := scope.Node(scope.Self().Node).Name

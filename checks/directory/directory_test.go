@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	bound() // before any decoder runs beside
+	limitDecoder() // before any other decoder runs
 	goleak.VerifyTestMain(m)
 }
 
@@ -146,7 +146,7 @@ func TestStaysBehind(t *testing.T) {
 	l.serve(t, 1, behind)
 	_, findings := l.look(t, plenty)
 	require.Equal(t, map[string]checks.Status{"csn " + two: checks.Fail}, statuses(findings), checkstest.Render(findings))
-	require.Contains(t, checkstest.Render(findings), "to "+one+": -3.100s of server ID 2")
+	require.Contains(t, checkstest.Render(findings), "to "+one+": -3.100s for server ID 2")
 }
 
 // Neither shows in the changes: where nobody writes, both servers have them all.
@@ -254,7 +254,7 @@ func TestLogins(t *testing.T) {
 		}, "", "run carbonio-check as root"},
 		"that is wrong": {func(l *lab) {
 			l.host.Run = commands(map[string]string{"su - zextras -c " + config: "ldap_root_password = wr0ng\n"})
-		}, "", "cn=config could not log in"},
+		}, "", "login as cn=config failed"},
 		"of a tool that fails": {func(l *lab) {
 			l.host.Run = func(context.Context, string, ...string) (string, error) {
 				return "", &checks.ExitError{Name: "su", Code: 3, Stderr: "wr0ng"}
@@ -262,7 +262,7 @@ func TestLogins(t *testing.T) {
 		}, "", "zmlocalconfig exited with status 3"},
 		"that is not there": {func(l *lab) {
 			l.host.Run = commands(map[string]string{"su - zextras -c " + config: "hello\n"})
-		}, "", "zmlocalconfig names no ldap_root_password"},
+		}, "", "zmlocalconfig shows no ldap_root_password"},
 		"nowhere": {func(l *lab) { l.scope.Vantages[0].Node = "mbox1.example.com" }, "", "no login is known"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -313,11 +313,11 @@ func TestHostile(t *testing.T) {
 		"falls silent in the handshake": {func(c net.Conn) { reply(c, agreed); silence(c) }, "accepts connections but does not respond"},
 		"hangs up":                      {func(net.Conn) {}, "closes them without a response"},
 		"hangs up in the handshake":     {func(c net.Conn) { reply(c, agreed) }, "closes them without a response\n  seen: TLS handshake: "},
-		"claims two gigabytes":          {func(c net.Conn) { flood(c, []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP"},
-		"never ends a string":           {func(c net.Conn) { flood(c, []byte{0x30, 0x80, 0x04, 0x83, 0x0f, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP"},
+		"claims two gigabytes":          {func(c net.Conn) { flood(c, []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP correctly"},
+		"never ends a string":           {func(c net.Conn) { flood(c, []byte{0x30, 0x80, 0x04, 0x83, 0x0f, 0xff, 0xff}, make([]byte, 4096)) }, "does not speak LDAP correctly"},
 		"nests without end":             {func(c net.Conn) { flood(c, nil, []byte(strings.Repeat("\x30\x80", 2048))) }, "nesting depth 32 exceeds maximum 32"},
-		"answers what nobody asked":     {func(c net.Conn) { flood(c, nil, strange()) }, "it answers what nobody asked"},
-		"speaks something else":         {func(c net.Conn) { flood(c, []byte("220 smtp.example.com ESMTP\r\n"), []byte("500 what\r\n")) }, "does not speak LDAP"},
+		"answers what nobody asked":     {func(c net.Conn) { flood(c, nil, strange()) }, "is for another request"},
+		"speaks something else":         {func(c net.Conn) { flood(c, []byte("220 smtp.example.com ESMTP\r\n"), []byte("500 what\r\n")) }, "does not speak LDAP correctly"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -576,7 +576,7 @@ func TestCanaryNotEverybodyAsked(t *testing.T) {
 	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
 	l.serve(t, 0, l.well(t, 0, shared))
 	findings := l.write(t, plenty)
-	require.Contains(t, find(findings, canary)[0], "unknown "+one+": whether what was written on "+one+" arrived on "+two+" could not be seen: refuses connections")
+	require.Contains(t, find(findings, canary)[0], "unknown "+one+": whether what was written on "+one+" arrived on "+two+" is unknown: refuses connections")
 	require.Contains(t, find(findings, canary)[1], "unknown "+two+": nothing was written")
 }
 
@@ -699,25 +699,25 @@ func TestJudgeCSN(t *testing.T) {
 		},
 		"older": {
 			[]*member{member3("a", csn1, csn2), member3("b", csn2, csn1), member3("c", old, csn1)},
-			[]string{"pass a", "pass b", "fail c: c lacks changes that others have; to a: -7.205s of server ID 2\nto b: -7.205s of server ID 2"},
+			[]string{"pass a", "pass b", "fail c: c lacks changes that others have; to a: -7.205s for server ID 2\nto b: -7.205s for server ID 2"},
 		},
 		"parted": {
 			[]*member{member3("a", csn1, old), member3("b", csn2, "20261122004840.000000Z#000000#001#000000")},
 			[]string{
-				"fail a: a and b have parted: each lacks changes of the other; to b: +17.149s of server ID 1, -7.205s of server ID 2",
-				"fail b: b and a have parted: each lacks changes of the other; to a: -17.149s of server ID 1, +7.205s of server ID 2",
+				"fail a: a and b have diverged: each lacks changes of the other; to b: +17.149s for server ID 1, -7.205s for server ID 2",
+				"fail b: b and a have diverged: each lacks changes of the other; to a: -17.149s for server ID 1, +7.205s for server ID 2",
 			},
 		},
 		"an ID that nobody wrote under": {[]*member{member3("a", csn1), member3("b", csn1)}, []string{"pass a", "pass b"}},
 		"only its own": {
 			[]*member{member3("a", csn1), member3("b", csn1, csn2)},
-			[]string{"warn a: nothing of server ID 2 is on a: b made it when it was set up, or was never replicated; ", "pass b"},
+			[]string{"warn a: a has nothing of server ID 2: b made those changes when it was set up, or they were never replicated; ", "pass b"},
 		},
 		"nothing since the IDs": {[]*member{member3("a", none), member3("b", none)}, []string{"pass a", "pass b"}},
 		"remains of before":     {[]*member{member3("a", none, csn1), member3("b", csn1)}, []string{"pass a", "pass b"}},
 		"not replicated": {
 			[]*member{member3("a", csn1, csn2), member3("b")},
-			[]string{"pass a", "fail b: b does not replicate: it counts no changes; "},
+			[]string{"pass a", "fail b: b does not replicate: it has no contextCSN; "},
 		},
 		"nonsense":    {[]*member{member3("a", csn1, "20991232004850.000000Z#000000#00g#000000", "\x1b[2J"), member3("b", csn1)}, []string{"pass a", "pass b"}},
 		"one and all": {[]*member{member3("a", csn1)}, nil},
@@ -769,10 +769,11 @@ func TestJudgeAgreements(t *testing.T) {
 	}{
 		"all":            {config{Agreements: to("b", "c"), Multi: true}, "pass", ""},
 		"one missing":    {config{Agreements: to("b"), Multi: true}, "fail a does not replicate from c", "-r 101 -m ldap://c:389/"},
-		"with itself":    {config{Agreements: to("b", "c", "a"), Multi: true}, "warn a replicates from what is no other master of this platform: ldap://a:389/", ""},
+		"with itself":    {config{Agreements: to("b", "c", "a"), Multi: true}, "warn a replicates from servers that are not other masters of this platform: ldap://a:389/", ""},
 		"with a replica": {config{Agreements: to("b", "r"), Multi: true}, "fail a does not replicate from c", "-r 102"},
+		"two missing":    {config{Multi: true}, "fail a does not replicate from b, c", "-r 100 -m ldap://b:389/'\nsu - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r 101 -m ldap://c:389/"},
 		"twice":          {config{Agreements: append(to("b"), to("c")...), Multi: true}, "fail a has two agreements with rid 100", ""},
-		"read only":      {config{Agreements: to("b", "c")}, "fail a takes no changes: it replicates, and olcMirrorMode is not set", ""},
+		"read only":      {config{Agreements: to("b", "c")}, "fail a accepts no changes: it replicates, but olcMirrorMode is not set", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := member3("a")
@@ -781,6 +782,38 @@ func TestJudgeAgreements(t *testing.T) {
 			f := v.judgeAgreements(v.Members[0])
 			require.True(t, strings.HasPrefix(string(f.Status)+" "+f.Message, c.want), f.Message)
 			require.Contains(t, f.Remedy, c.remedy)
+		})
+	}
+}
+
+// No remedy gives an ID that another master has or is given.
+func TestServerIDRemedy(t *testing.T) {
+	with := func(node string, ids ...string) *member {
+		m := member3(node)
+		m.Config = &config{ServerIDs: ids}
+		return m
+	}
+	for name, c := range map[string]struct {
+		members []*member
+		want    []string
+	}{
+		"the same":      {[]*member{with("a", "1"), with("b", "1"), with("c", "2")}, []string{"# on b olcServerID: 5", "# on b olcServerID: 5", ""}},
+		"all the same":  {[]*member{with("a", "3"), with("b", "3"), with("c", "3")}, []string{"# on b olcServerID: 2", "# on b olcServerID: 2", "# on c olcServerID: 6"}},
+		"none":          {[]*member{with("a"), with("b"), with("c", "1")}, []string{"# on a olcServerID: 4", "# on b olcServerID: 2", ""}},
+		"one hidden":    {[]*member{with("a", "1"), with("b", "1"), member3("c")}, []string{"# on b # make sure first that c does not have ID 2 olcServerID: 2", "# on b # make sure first that c does not have ID 2 olcServerID: 2", ""}},
+		"one of others": {[]*member{with("a", "1"), with("b", "2", "3"), with("c", "3")}, []string{"", "# on b olcServerID: 5", "# on c olcServerID: 6"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := seeing(t, c.members...)
+			for i, m := range v.Members {
+				var got []string
+				for line := range strings.Lines(v.judgeServerID(m).Remedy) {
+					if !strings.HasPrefix(line, "# then") && strings.HasPrefix(line, "# ") || strings.HasPrefix(line, "olcServerID: ") {
+						got = append(got, strings.TrimSpace(line))
+					}
+				}
+				require.Equal(t, c.want[i], strings.Join(got, " "))
+			}
 		})
 	}
 }
@@ -905,7 +938,7 @@ func FuzzJudge(f *testing.F) {
 	f.Add([]byte(`{"members":[null,{"node":"a"},{"node":"b","last":{"csns":["x"]},"config":{}}],"rounds":1}`))
 	f.Add([]byte(`{"members":[{"node":"a","ldap":{"contact":{"state":"silent"}}}]}`))
 	f.Add([]byte(`{"members":[{"node":"a","ldap":{"contact":{"state":"open"}},"last":{"csns":["` + csn1 + `"]}},{"node":"b","ldap":{"contact":{"state":"open"}},"first":{}}]}`))
-	f.Add([]byte(`{"writes":[null,{"node":"a","answers":[{"node":"b"},{"node":"c","unasked":"x"}]}]}`))
+	f.Add([]byte(`{"writes":[null,{"node":"a","arrivals":[{"node":"b"},{"node":"c","unasked":"x"}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !json.Valid(data) {
 			return

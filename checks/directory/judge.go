@@ -37,8 +37,8 @@ type view struct {
 	snapshot
 }
 
-// viewOf makes a view of a sight. Where that shows nothing, none of the servers
-// was seen.
+// viewOf makes a view of a sight. If the look saw nothing, it saw none of the
+// servers of the platform.
 func viewOf(scope checks.Scope, s checks.Sight[ask, snapshot]) view {
 	seen, _ := s.Got()
 	seen.Members = slices.DeleteFunc(seen.Members, func(m *member) bool { return m == nil })
@@ -46,7 +46,7 @@ func viewOf(scope checks.Scope, s checks.Sight[ask, snapshot]) view {
 		m.First, m.Last = cmp.Or(m.First, m.Last), cmp.Or(m.Last, m.First, &reading{NoCSN: unread})
 	}
 	if len(seen.Members) == 0 {
-		why := cmp.Or(s.Unseen(), checks.Unseen{Code: checks.Defective, Words: "the observation names no server"})
+		why := cmp.Or(s.Unseen(), checks.Unseen{Code: checks.Defective, Words: "the observation lists no server"})
 		for _, at := range serversOf(scope.Topology) {
 			seen.Members = append(seen.Members, &member{server: at, LDAP: port{Unseen: why}, Last: &reading{NoCSN: unread}})
 		}
@@ -66,7 +66,7 @@ func (v view) judge() ([]checks.Finding, []checks.Cluster) {
 	out = append(out, f)
 	if len(v.Members) == 1 {
 		for _, c := range []*checks.Check{serverID, agreements, csn, entries, monitor} {
-			out = append(out, c.Skip(v, v.Members[0].Name, "the platform has one directory server: there is nothing to replicate"))
+			out = append(out, c.Skip(v, v.Members[0].Name, "the platform has one directory server: nothing is replicated"))
 		}
 		return out, clusters
 	}
@@ -77,7 +77,7 @@ func (v view) judge() ([]checks.Finding, []checks.Cluster) {
 	return append(out, v.judgeEntries()), clusters
 }
 
-// works says whether the server answered a question, whatever the answer.
+// works says whether the server responded to a request, in whatever way.
 func (m *member) works() cluster.Answer {
 	switch {
 	case m.LDAP.Unseen != checks.Unseen{} || m.LDAP.Contact.State == "" || m.LDAP.Contact.State == checks.Open && m.First == nil:
@@ -88,30 +88,30 @@ func (m *member) works() cluster.Answer {
 	return cluster.No
 }
 
-// judgeReachable judges the ports of one server.
+// judgeReachable judges whether a server responds.
 func (v view) judgeReachable(m *member) checks.Finding {
 	c := m.LDAP.Contact
 	switch {
 	case m.LDAP.Unseen.Code == checks.NoAddress:
 		return reachable.WithoutAddress(v, m.Name, m.Name)
 	case m.works() == cluster.Unseen:
-		return reachable.Unknown(v, m.Name, "%s could not be asked: %s", m.Name, m.LDAP.Unseen)
+		return reachable.Unknown(v, m.Name, "%s could not be checked: %s", m.Name, m.LDAP.Unseen)
 	case c.State == checks.Broken:
-		return reachable.Fail(v, m.Name, "%s does not speak LDAP as it should on 389", m.Name).Saw(c.Words)
+		return reachable.Fail(v, m.Name, "%s does not speak LDAP correctly on port 389", m.Name).Saw(c.Words)
 	case c.State != checks.Open:
 		f := reachable.Fail(v, m.Name, "%s %s", m.Name, c).Saw(cmp.Or(m.NoTLS, string(c.State))).Wanted("LDAP on 389/tcp").
-			Needing(checks.PingOf(m.Name), checks.PortOf(m.Name, ldapPort, "tcp"))
+			Needing(checks.PingOf(m.Name), checks.PortOf(m.Name, ldapPort, "tcp")).Fix(on(m.Name, reachable.Remedy))
 		if c.State == checks.Mute {
-			f = f.Fix("systemctl restart carbonio-openldap     # on " + m.Name + ": it hangs, for want of disk or of threads")
+			f = f.Fix(on(m.Name, "systemctl restart carbonio-openldap   # it hangs: out of disk space, or of threads"))
 		}
 		return f
 	case m.NoTLS != "":
-		return reachable.Fail(v, m.Name, "%s refuses StartTLS on 389", m.Name).Saw(m.NoTLS).Wanted("StartTLS: replication demands it")
+		return reachable.Fail(v, m.Name, "%s refuses StartTLS on port 389", m.Name).Saw(m.NoTLS).Wanted("StartTLS, which replication requires")
 	}
 	return v.judgeCertificate(m)
 }
 
-// judgeCertificate judges a server that answers by what it shows.
+// judgeCertificate judges the certificates of a server that responds.
 func (v view) judgeCertificate(m *member) checks.Finding {
 	for _, c := range []*checks.Certificate{m.LDAP.Certificate, m.LDAPS.Certificate} {
 		if c == nil {
@@ -121,14 +121,14 @@ func (v view) judgeCertificate(m *member) checks.Finding {
 		if fault == "" || v.Authorities == 0 && (fault == checks.UntrustedCA || fault == checks.NoCertificate) {
 			continue
 		}
-		f := reachable.Warn(v, m.Name, "the certificate of %s may be refused by the other servers", m.Name)
+		f := reachable.Warn(v, m.Name, "other servers may reject the certificate of %s", m.Name)
 		if fault == checks.Expired || fault == checks.NotYetValid {
-			f = reachable.Fail(v, m.Name, "the certificate of %s does not hold: replication over TLS stops with the next connection", m.Name).
-				Fix("su - zextras -c 'zmcertmgr createcrt self -new -days 1825 && zmcertmgr deploycrt self'     # on " + m.Name + "; or deploy the renewed commercial one")
+			f = reachable.Fail(v, m.Name, "the certificate of %s is not valid now: replication over TLS stops at the next connection", m.Name).
+				Fix(on(m.Name, "su - zextras -c 'zmcertmgr createcrt self -new -days 1825 && zmcertmgr deploycrt self'   # or deploy the renewed commercial certificate"))
 		}
-		return f.Saw(words(c, fault)).With("subject", c.Subject).With("issuer", c.Issuer)
+		return f.Saw(describe(c, fault)).With("subject", c.Subject).With("issuer", c.Issuer)
 	}
-	f := reachable.Pass(v, m.Name, "%s answers on 389 with StartTLS", m.Name)
+	f := reachable.Pass(v, m.Name, "%s responds on port 389 with StartTLS", m.Name)
 	if m.LDAP.Certificate != nil {
 		f = f.With("certificate", "valid until "+m.LDAP.Certificate.Until.Format(time.DateOnly))
 	}
@@ -137,37 +137,39 @@ func (v view) judgeCertificate(m *member) checks.Finding {
 	case tls.Unseen != checks.Unseen{}:
 		return f.With("636", tls.Unseen.String()+unused)
 	case tls.Contact.State == checks.HungUp || tls.Contact.State == checks.Broken:
-		return reachable.Warn(v, m.Name, "%s listens on 636, and does not speak TLS there", m.Name).Saw(tls.Contact.String())
+		return reachable.Warn(v, m.Name, "%s listens on port 636 but does not speak TLS there", m.Name).Saw(tls.Contact.String())
 	case tls.Certificate == nil:
 		return f.With("636", tls.Contact.String()+unused)
 	}
 	return f.With("636", "TLS")
 }
 
-// words words a fault of a certificate.
-func words(c *checks.Certificate, fault checks.Fault) string {
+// describe is a fault of a certificate in words.
+func describe(c *checks.Certificate, fault checks.Fault) string {
 	return map[checks.Fault]string{
 		checks.Expired:       "expired on " + c.Until.Format(time.DateOnly),
-		checks.NotYetValid:   "valid from " + c.From.Format(time.DateOnly),
+		checks.NotYetValid:   "not valid before " + c.From.Format(time.DateOnly),
 		checks.UntrustedCA:   c.Untrusted,
-		checks.OtherName:     "it is for " + cmp.Or(strings.Join(c.Names, ", "), c.Common),
-		checks.NoCertificate: "the server shows no certificate",
+		checks.OtherName:     "issued for " + cmp.Or(strings.Join(c.Names, ", "), c.Common),
+		checks.NoCertificate: "the server sent no certificate",
 	}[fault]
 }
 
-// unseen is the finding on a server that did not show what a check needs. The
-// runner folds it where the server is not reachable.
+// unseen is the finding on a server that did not show what a check needs.
 func (v view) unseen(c *checks.Check, m *member, reasons ...checks.Unseen) checks.Finding {
-	return c.Unknown(v, m.Name, "could not be seen of %s: %s", m.Name, m.hidden(reasons...))
+	if m.LDAP.Unseen.Code == checks.NoAddress {
+		return c.WithoutAddress(v, m.Name, m.Name)
+	}
+	return c.Unknown(v, m.Name, "could not be read from %s: %s", m.Name, m.reason(reasons...))
 }
 
-// hidden is why a server did not show something.
-func (m *member) hidden(reasons ...checks.Unseen) checks.Unseen {
+// reason is why a server did not show something.
+func (m *member) reason(reasons ...checks.Unseen) checks.Unseen {
 	switch m.works() {
 	case cluster.Unseen:
 		return m.LDAP.Unseen
 	case cluster.No:
-		return failed("it does not answer")
+		return failed("it does not respond")
 	}
 	return cmp.Or(cmp.Or(reasons...), unread)
 }
@@ -176,16 +178,16 @@ func (m *member) hidden(reasons ...checks.Unseen) checks.Unseen {
 func (v view) judgeServerID(m *member) checks.Finding {
 	switch {
 	case m.Replica:
-		return serverID.Skip(v, m.Name, "%s is a replica: it makes no changes of its own", m.Name)
+		return serverID.Skip(v, m.Name, "%s is a replica, which needs no server ID", m.Name)
 	case len(v.masters()) == 1:
-		return serverID.Skip(v, m.Name, "there is one master: it needs no server ID")
+		return serverID.Skip(v, m.Name, "the platform has one master, which needs no server ID")
 	case m.Config == nil:
 		return v.unseen(serverID, m, m.NoConfig)
 	}
 	ids := m.ids()
 	if len(ids) != 1 || ids[0] == unowned {
 		return serverID.Fail(v, m.Name, "%s has no server ID of its own", m.Name).
-			Saw(strings.Join(m.Config.ServerIDs, ", ")).Wanted("one olcServerID, from 1 on, that no other master has")
+			Saw(strings.Join(m.Config.ServerIDs, ", ")).Wanted("one olcServerID, 1 or higher, that no other master has").Fix(v.renumber(m))
 	}
 	others := cluster.Those(v.masters(), func(other *member) bool { return other != m })
 	same := cluster.Ask(others, func(other *member) cluster.Answer {
@@ -196,17 +198,42 @@ func (v view) judgeServerID(m *member) checks.Finding {
 	})
 	switch same.None() {
 	case cluster.No:
-		return serverID.Fail(v, m.Name, "%s and %s have the same server ID: they lose each other's changes", m.Name, same.Yes[0].Name).
-			Saw(number(ids[0])).Wanted("a server ID for each")
+		later := m // the first that has the ID keeps it
+		if slices.Index(v.Members, m) < slices.Index(v.Members, same.Yes[0]) {
+			later = same.Yes[0]
+		}
+		return serverID.Fail(v, m.Name, "%s and %s have the same server ID: each loses changes of the other", m.Name, same.Yes[0].Name).
+			Saw(number(ids[0])).Wanted("a server ID of its own for each").Fix(v.renumber(later))
 	case cluster.Unseen:
-		return cluster.Because(serverID.Unknown(v, m.Name, "%s has server ID %s; whether another has it could not be seen of %s", m.Name, number(ids[0]), names(same.Unseen)), reachable, same.Unseen)
+		return cluster.Because(serverID.Unknown(v, m.Name, "%s has server ID %s; that of %s is unknown", m.Name, number(ids[0]), names(same.Unseen)), reachable, same.Unseen)
 	}
-	return serverID.Pass(v, m.Name, "%s has server ID %s, and no other has", m.Name, number(ids[0]))
+	return serverID.Pass(v, m.Name, "%s has server ID %s, and no other master has it", m.Name, number(ids[0]))
 }
+
+// renumber makes the commands that give a master an ID that no other one has or
+// is given, as far as their IDs are known.
+func (v view) renumber(m *member) string {
+	id := slices.Index(v.Members, m) + 1
+	for slices.ContainsFunc(v.Members, func(o *member) bool { return slices.Contains(o.ids(), fmt.Sprintf("%03x", id)) }) {
+		id += len(v.Members)
+	}
+	lines := fmt.Sprintf("ldapmodify -x -ZZ -H ldap://%s -D cn=config -W <<EOF\ndn: cn=config\nchangetype: modify\nreplace: olcServerID\nolcServerID: %d\nEOF\n", m.Name, id) +
+		"# then reload it from another master: what it did not fetch is still missing"
+	if hidden := cluster.Those(v.masters(), func(o *member) bool { return o.Config == nil }); len(hidden) > 0 {
+		lines = fmt.Sprintf("# make sure first that %s does not have ID %d\n", names(hidden), id) + lines
+	}
+	return on(m.Name, lines)
+}
+
+// syncreplLog shows what a consumer logged about replication.
+const syncreplLog = "journalctl -u carbonio-openldap | grep -i syncrepl"
+
+// on is a remedy for a node.
+func on(node, commands string) string { return "# on " + node + "\n" + commands }
 
 func names(members []*member) string { return strings.Join(cluster.Nodes(members), ", ") }
 
-// judgeEntries compares how much the servers hold that agree on what was last.
+// judgeEntries compares how many entries the servers hold.
 func (v view) judgeEntries() checks.Finding {
 	count := cluster.Ask(v.Members, func(m *member) cluster.Answer {
 		if m.works() == cluster.Yes && m.readable() && m.Last.Entries != nil {
@@ -218,18 +245,18 @@ func (v view) judgeEntries() checks.Finding {
 	var seen []string
 	for _, m := range count.Yes {
 		if !maps.Equal(v.vector(m.Last), v.vector(count.Yes[0].Last)) {
-			return entries.Skip(v, all, "the servers differ in their last changes, so they may differ in what they hold")
+			return entries.Skip(v, all, "the servers differ in their last changes, so their numbers of entries may differ too")
 		}
 		counts = append(counts, *m.Last.Entries)
 		seen = append(seen, fmt.Sprintf("%d on %s", *m.Last.Entries, m.Name))
 	}
-	f := entries.Pass(v, all, "%d of %d servers were counted, and hold the same number of entries", len(counts), len(v.Members))
+	f := entries.Pass(v, all, "all %d servers hold the same number of entries", len(v.Members))
 	switch {
 	case len(counts) > 0 && slices.Max(counts)-slices.Min(counts) > glue:
-		f = entries.Fail(v, all, "the servers agree on their last changes, and do not hold the same").Wanted("the same number of entries")
+		f = entries.Fail(v, all, "the servers agree on their last changes but hold different numbers of entries").Wanted("the same number of entries")
 	case len(count.Unseen) > 0:
 		m := count.Unseen[0]
-		f = entries.Unknown(v, all, "the entries of %s could not be counted: %s", m.Name, m.hidden(m.NoLogin, m.Last.NoMonitor, m.Last.NoCSN))
+		f = entries.Unknown(v, all, "the entries of %s could not be counted: %s", m.Name, m.reason(m.NoLogin, m.Last.NoMonitor, m.Last.NoCSN))
 	}
 	if len(seen) > 0 {
 		f = f.Saw(strings.Join(seen, "\n"))
@@ -240,8 +267,8 @@ func (v view) judgeEntries() checks.Finding {
 	return f
 }
 
-// judgeTolerance counts who is left. One server is enough to read, one master
-// to write.
+// judgeTolerance judges whether another server can be lost. One server is enough
+// to read, one master to write.
 func (v view) judgeTolerance() (checks.Finding, []checks.Cluster) {
 	readers, writers := cluster.Ask(v.Members, (*member).works), cluster.Ask(v.masters(), (*member).works)
 	clusters := []checks.Cluster{v.cluster("directory", v.Members, readers)}
@@ -249,13 +276,17 @@ func (v view) judgeTolerance() (checks.Finding, []checks.Cluster) {
 		clusters = append(clusters, v.cluster("directory writes", v.masters(), writers))
 	}
 	if len(v.Members) == 1 {
-		return tolerance.Skip(v, all, "the platform has one directory server: it can lose none"), clusters
+		return tolerance.Skip(v, all, "the platform has one directory server: none to lose"), clusters
 	}
-	saw := fmt.Sprintf("%d of %d servers answer, %d of %d masters", len(readers.Yes), len(v.Members), len(writers.Yes), len(v.masters()))
+	saw := fmt.Sprintf("%d of %d servers respond, %d of %d masters", len(readers.Yes), len(v.Members), len(writers.Yes), len(v.masters()))
 	if n := len(readers.Unseen); n > 0 {
-		saw += fmt.Sprintf("; %d could not be asked", n)
+		saw += fmt.Sprintf("; %d could not be checked", n)
 	}
-	return cluster.Because(v.spares(readers, writers).Saw(saw), reachable, v.Members), clusters
+	f := v.judgeSpare(readers, writers).Saw(saw)
+	if len(readers.No) > 0 && f.Status == checks.Fail {
+		f = f.Fix(on(names(readers.No), "systemctl restart carbonio-directory-server.target"))
+	}
+	return cluster.Because(f, reachable, v.Members), clusters
 }
 
 func (v view) cluster(service string, members []*member, count cluster.Count[*member]) checks.Cluster {
@@ -265,24 +296,24 @@ func (v view) cluster(service string, members []*member, count cluster.Count[*me
 	}
 }
 
-// spares judges who is left to read from, and to write on.
-func (v view) spares(readers, writers cluster.Count[*member]) checks.Finding {
+// judgeSpare judges what is left to read from and to write to.
+func (v view) judgeSpare(readers, writers cluster.Count[*member]) checks.Finding {
 	masters := len(v.masters())
 	two, other := readers.AtLeast(2), writers.AtLeast(min(2, masters))
 	switch spare := len(readers.Yes) - 1; {
 	case readers.None() == cluster.Yes:
-		return tolerance.Fail(v, all, "no directory server answers").Stops()
+		return tolerance.Fail(v, all, "no directory server responds").Stops()
 	case writers.AtLeast(1) == cluster.No:
-		return tolerance.Fail(v, all, "no master answers: the directory takes no changes").Stops()
+		return tolerance.Fail(v, all, "no master responds: the directory accepts no changes").Stops()
 	case two == cluster.No:
-		return tolerance.Fail(v, all, "one directory server is left: losing it as well stops everything")
+		return tolerance.Fail(v, all, "only one directory server is left: losing it stops everything")
 	case other == cluster.No:
-		return tolerance.Fail(v, all, "one master is left: losing it as well stops all changes; what is there can still be read")
+		return tolerance.Fail(v, all, "only one master is left: without it the directory can only be read")
 	case two == cluster.Unseen || other == cluster.Unseen:
-		return tolerance.Unknown(v, all, "not every server could be asked: %s", names(readers.Unseen))
+		return tolerance.Unknown(v, all, "not every server could be checked: %s", names(readers.Unseen))
 	case masters == 1:
-		return tolerance.Pass(v, all, "%d of %d servers may be lost; without the only master nothing can be changed", spare, len(v.Members))
+		return tolerance.Pass(v, all, "%d of %d servers can be lost; without the only master the directory can only be read", spare, len(v.Members))
 	default:
-		return tolerance.Pass(v, all, "%d of %d servers may be lost; changes need one of %d masters", spare, len(v.Members), len(writers.Yes))
+		return tolerance.Pass(v, all, "%d of %d servers can be lost; changes need one of %d masters", spare, len(v.Members), len(writers.Yes))
 	}
 }

@@ -23,8 +23,8 @@ func judgeCanary(s checks.Sight[ask, canaryRun]) []checks.Finding {
 	return out
 }
 
-// arrived says whether the server showed the entry.
-func (a answer) arrived() cluster.Answer {
+// arrived says whether the server got the entry.
+func (a arrival) arrived() cluster.Answer {
 	if a.Unasked != (checks.Unseen{}) {
 		return cluster.Unseen
 	}
@@ -32,7 +32,7 @@ func (a answer) arrived() cluster.Answer {
 }
 
 func (w *write) judge(s checks.Sight[ask, canaryRun]) checks.Finding {
-	count := cluster.Ask(w.Answers, answer.arrived)
+	count := cluster.Ask(w.Arrivals, arrival.arrived)
 	var times []string
 	slowest := time.Duration(0)
 	for _, a := range count.Yes {
@@ -48,17 +48,17 @@ func (w *write) judge(s checks.Sight[ask, canaryRun]) checks.Finding {
 		return canary.Unseen(s, w.Node)
 	case w.Error != checks.Unseen{}:
 		return canary.Unknown(s, w.Node, "nothing was written on %s: %s", w.Node, w.Error)
-	case len(w.Answers) == 0:
+	case len(w.Arrivals) == 0:
 		return canary.Skip(s, w.Node, "there is no other server to replicate to")
 	case len(count.No) > 0:
 		f = canary.Fail(s, w.Node, "what was written on %s did not arrive on %s within %s", w.Node, strings.Join(cluster.Nodes(count.No), ", "), w.Waited.Round(100*time.Millisecond))
-		f = cluster.Because(cluster.Because(f, agreements, count.No), monitor, count.No)
+		f = cluster.Because(cluster.Because(f, agreements, count.No), monitor, count.No).Fix(on(strings.Join(cluster.Nodes(count.No), ", "), syncreplLog))
 	case len(count.Unseen) > 0:
 		a := count.Unseen[0]
-		f = canary.Unknown(s, w.Node, "whether what was written on %s arrived on %s could not be seen: %s", w.Node, a.Name, a.Unasked)
+		f = canary.Unknown(s, w.Node, "whether what was written on %s arrived on %s is unknown: %s", w.Node, a.Name, a.Unasked)
 		f = cluster.Because(f, reachable, count.Unseen)
 	default:
-		f = canary.Pass(s, w.Node, "what is written on %s is everywhere within %s", w.Node, slowest.Round(100*time.Microsecond))
+		f = canary.Pass(s, w.Node, "what is written on %s arrives everywhere within %s", w.Node, slowest.Round(100*time.Microsecond))
 	}
 	if len(times) > 0 {
 		f = f.Saw(strings.Join(times, "\n"))

@@ -12,10 +12,10 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-// judgeAgreements judges from whom a server replicates.
+// judgeAgreements judges which servers a server replicates from.
 func (v view) judgeAgreements(m *member) checks.Finding {
 	if !m.Replica && len(v.masters()) == 1 {
-		return agreements.Skip(v, m.Name, "there is one master: it replicates from nobody")
+		return agreements.Skip(v, m.Name, "the platform has one master, which replicates from nobody")
 	}
 	if m.Config == nil {
 		return v.unseen(agreements, m, m.NoConfig)
@@ -24,29 +24,29 @@ func (v view) judgeAgreements(m *member) checks.Finding {
 	for _, a := range m.Config.Agreements {
 		seen = append(seen, fmt.Sprintf("rid %s from %s", a.RID, a.Provider))
 	}
-	return v.agrees(m).Saw(strings.Join(seen, "\n"))
+	return v.judgeConfig(m).Saw(strings.Join(seen, "\n"))
 }
 
-// agrees judges the agreements of a server whose configuration was seen.
-func (v view) agrees(m *member) checks.Finding {
+// judgeConfig judges the agreements of a server whose configuration was read.
+func (v view) judgeConfig(m *member) checks.Finding {
 	others := cluster.Those(v.masters(), func(other *member) bool { return other != m })
 	sources := cluster.Those(others, func(other *member) bool { return v.replicates(m, other) })
 	missing := cluster.Those(others, func(other *member) bool { return !v.replicates(m, other) })
-	twice, free := m.Config.rids()
-	strange := v.strange(m)
+	twice := m.Config.duplicate()
+	foreign := v.foreign(m)
 	switch {
 	case m.Replica && len(sources) == 0:
 		return agreements.Fail(v, m.Name, "%s replicates from no master", m.Name).Wanted("an agreement with a master").
-			Fix("su - zextras -c /opt/zextras/libexec/zmldapenablereplica     # on " + m.Name)
+			Fix(on(m.Name, "su - zextras -c /opt/zextras/libexec/zmldapenablereplica"))
 	case !m.Replica && len(missing) > 0:
 		return agreements.Fail(v, m.Name, "%s does not replicate from %s", m.Name, names(missing)).Wanted("an agreement with each other master").
-			Fix(fmt.Sprintf("su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r %d -m ldap://%s:389/'     # on %s", free, missing[0].Name, m.Name))
+			Fix(on(m.Name, m.Config.agreeWith(missing)))
 	case twice != "":
-		return agreements.Fail(v, m.Name, "%s has two agreements with rid %s", m.Name, twice).Wanted("a rid for each")
+		return agreements.Fail(v, m.Name, "%s has two agreements with rid %s", m.Name, twice).Wanted("a different rid for each")
 	case !m.Replica && !m.Config.Multi:
-		return agreements.Fail(v, m.Name, "%s takes no changes: it replicates, and olcMirrorMode is not set", m.Name).Wanted("olcMirrorMode: TRUE")
-	case len(strange) > 0:
-		return agreements.Warn(v, m.Name, "%s replicates from what is no other master of this platform: %s", m.Name, strings.Join(strange, ", "))
+		return agreements.Fail(v, m.Name, "%s accepts no changes: it replicates, but olcMirrorMode is not set", m.Name).Wanted("olcMirrorMode: TRUE")
+	case len(foreign) > 0:
+		return agreements.Warn(v, m.Name, "%s replicates from servers that are not other masters of this platform: %s", m.Name, strings.Join(foreign, ", "))
 	}
 	return agreements.Pass(v, m.Name, "%s replicates from %s", m.Name, names(sources))
 }
@@ -56,8 +56,8 @@ func (v view) replicates(m, other *member) bool {
 	return slices.ContainsFunc(m.Config.Agreements, func(a agreement) bool { return v.named(a.Provider) == other })
 }
 
-// strange are the providers of a server that are no other master.
-func (v view) strange(m *member) []string {
+// foreign are the providers of a server that are not other masters.
+func (v view) foreign(m *member) []string {
 	var out []string
 	for _, a := range m.Config.Agreements {
 		if p := v.named(a.Provider); p == nil || p.Replica || p == m {
@@ -67,22 +67,30 @@ func (v view) strange(m *member) []string {
 	return out
 }
 
-// rids gives one that stands twice, if any does, and the first that is free,
-// from 100 on as zmldapenable-mmr counts.
-func (c config) rids() (twice string, free int) {
-	taken := map[string]bool{}
-	for _, a := range c.Agreements {
-		if taken[a.RID] {
-			twice = a.RID
+// duplicate is a rid that is used twice, if any is.
+func (c config) duplicate() string {
+	for i, a := range c.Agreements {
+		if slices.ContainsFunc(c.Agreements[:i], func(b agreement) bool { return a.RID == b.RID }) {
+			return a.RID
 		}
-		taken[a.RID] = true
 	}
-	for free = 100; taken[strconv.Itoa(free)]; free++ {
-	}
-	return twice, free
+	return ""
 }
 
-// judgeCSN judges whether a server has what any other had when it was asked first.
+// agreeWith makes the commands for agreements with other masters, with rids that
+// are not used yet, from 100 as zmldapenable-mmr counts.
+func (c config) agreeWith(masters []*member) string {
+	var lines []string
+	for rid := 100; len(lines) < len(masters); rid++ {
+		if !slices.ContainsFunc(c.Agreements, func(a agreement) bool { return a.RID == strconv.Itoa(rid) }) {
+			lines = append(lines, fmt.Sprintf("su - zextras -c '/opt/zextras/libexec/zmldapenable-mmr -r %d -m ldap://%s:389/'", rid, masters[len(lines)].Name))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// judgeCSN judges whether a server has every change that any other one had when
+// it was first read.
 func (v view) judgeCSN(m *member, goal vector) checks.Finding {
 	if m.works() != cluster.Yes || !m.readable() {
 		return v.unseen(csn, m, m.Last.NoCSN)
@@ -92,33 +100,34 @@ func (v view) judgeCSN(m *member, goal vector) checks.Finding {
 	hidden := cluster.Those(v.Members, func(other *member) bool { return !other.readable() })
 	switch {
 	case len(m.Last.CSNs) == 0 && m.User == root:
-		return csn.Fail(v, m.Name, "%s does not replicate: it counts no changes", m.Name).Saw("no contextCSN").Wanted("a contextCSN for each master")
+		return csn.Fail(v, m.Name, "%s does not replicate: it has no contextCSN", m.Name).Saw("no contextCSN").Wanted("a contextCSN for each master")
 	case len(m.Last.CSNs) == 0:
-		return csn.Unknown(v, m.Name, "%s shows no contextCSN: it does not replicate, or does not let us read it", m.Name)
+		return csn.Unknown(v, m.Name, "%s shows no contextCSN: it does not replicate, or it may not be read", m.Name)
 	case len(lost) > 0:
-		return v.lagging(m, lost, have)
+		return v.judgeLag(m, lost, have)
 	case len(all) > 0:
 		g := all[0]
-		return csn.Warn(v, m.Name, "nothing of server ID %s is on %s: %s made it when it was set up, or was never replicated", number(g.sid), m.Name, g.from[0].Name).
+		return csn.Warn(v, m.Name, "%s has nothing of server ID %s: %s made those changes when it was set up, or they were never replicated", m.Name, number(g.sid), g.from[0].Name).
 			Saw(have.String()).Wanted(goal.String()).
-			Fix("carbonio-check directory --canary     # writes on each master, and sees whether it arrives")
+			Fix("carbonio-check directory --canary   # writes on each master and checks that it arrives everywhere")
 	case len(hidden) > 0:
-		return cluster.Because(csn.Unknown(v, m.Name, "%s has every change that was seen; what %s has was not", m.Name, names(hidden)), reachable, hidden).
+		return cluster.Because(csn.Unknown(v, m.Name, "%s has every change that was seen; those of %s are unknown", m.Name, names(hidden)), reachable, hidden).
 			Saw(have.String())
 	case len(goal) == 0:
-		return csn.Pass(v, m.Name, "nothing was written since the masters have server IDs").Saw(strings.Join(m.Last.CSNs, "\n"))
+		return csn.Pass(v, m.Name, "nothing has been written since the masters got their server IDs").Saw(strings.Join(m.Last.CSNs, "\n"))
 	}
-	return csn.Pass(v, m.Name, "%s has every change that another server has", m.Name).Saw(have.String())
+	return csn.Pass(v, m.Name, "%s has every change that any other server has", m.Name).Saw(have.String())
 }
 
-// lagging words what a server lacks, and whether others lack something of it.
-func (v view) lagging(m *member, lost []gap, have vector) checks.Finding {
+// judgeLag says what a server lacks, and whether another one lacks something of
+// what it has.
+func (v view) judgeLag(m *member, lost []gap, have vector) checks.Finding {
 	message := m.Name + " lacks changes that others have"
-	if other := v.partedFrom(m, lost); other != nil {
-		message = fmt.Sprintf("%s and %s have parted: each lacks changes of the other", m.Name, other.Name)
+	if other := v.divergedFrom(m, lost); other != nil {
+		message = fmt.Sprintf("%s and %s have diverged: each lacks changes of the other", m.Name, other.Name)
 	}
 	if waited := m.Last.At.Sub(m.First.At); waited > 0 {
-		message += fmt.Sprintf(", also after %s", waited.Round(100*time.Millisecond))
+		message += fmt.Sprintf(", still after %s", waited.Round(100*time.Millisecond))
 	}
 	var lag []string
 	f := csn.Fail(v, m.Name, "%s", message).Saw(have.String()).Wanted(v.goal().String())
@@ -131,18 +140,18 @@ func (v view) lagging(m *member, lost []gap, have vector) checks.Finding {
 	if v.cutOff(m, lost) {
 		f = f.Needing(monitor.On(m.Name))
 	}
-	return f.With("lag", strings.Join(lag, "\n")).Needing(serverID.On(m.Name)).Needing(agreements.On(m.Name))
+	return f.With("lag", strings.Join(lag, "\n")).Needing(serverID.On(m.Name), agreements.On(m.Name)).Fix(on(m.Name, syncreplLog))
 }
 
-// cutOff says that a server's link is down to one that has what it lacks.
+// cutOff says that a server has no link to one that has what it lacks.
 func (v view) cutOff(m *member, lost []gap) bool {
 	return slices.ContainsFunc(m.Last.Links, func(l link) bool {
 		return !l.Connected && slices.ContainsFunc(lost, func(g gap) bool { return slices.Contains(g.from, v.named(l.Provider)) })
 	})
 }
 
-// lag words how far a server is behind (-) or ahead (+) of another one, by
-// server ID, in the clocks of those who wrote. It is empty where they agree.
+// lag is how far a server is behind (-) or ahead (+) of another one, by server
+// ID, measured by the clocks of the writers; empty if they agree.
 func (v view) lag(m, other *member) string {
 	if m == other || !other.readable() {
 		return ""
@@ -153,21 +162,21 @@ func (v view) lag(m, other *member) string {
 	var words []string
 	for _, sid := range slices.Sorted(maps.Keys(both)) {
 		a, b := mine[sid], theirs[sid]
-		switch by := when(a).Sub(when(b)).Round(time.Millisecond); {
+		switch by := timeOf(a).Sub(timeOf(b)).Round(time.Millisecond); {
 		case a == b:
 		case a == "":
 			words = append(words, "has nothing of server ID "+number(sid))
 		case b == "":
-			words = append(words, "has alone what is of server ID "+number(sid))
+			words = append(words, "is the only one with changes of server ID "+number(sid))
 		default:
-			words = append(words, fmt.Sprintf("%+.3fs of server ID %s", by.Seconds(), number(sid)))
+			words = append(words, fmt.Sprintf("%+.3fs for server ID %s", by.Seconds(), number(sid)))
 		}
 	}
 	return strings.Join(words, ", ")
 }
 
-// partedFrom is a server that has what m lacks, and lacks what m has.
-func (v view) partedFrom(m *member, lost []gap) *member {
+// divergedFrom is a server that has what m lacks, and lacks what m has.
+func (v view) divergedFrom(m *member, lost []gap) *member {
 	for _, g := range lost {
 		for _, other := range g.from {
 			if len(v.gaps(other, v.vector(m.Last))) > 0 {
@@ -178,11 +187,11 @@ func (v view) partedFrom(m *member, lost []gap) *member {
 	return nil
 }
 
-// judgeMonitor judges a server's end of each of its links.
+// judgeMonitor judges the links of a server.
 func (v view) judgeMonitor(m *member) checks.Finding {
 	switch {
 	case !m.Replica && len(v.masters()) == 1:
-		return monitor.Skip(v, m.Name, "there is one master: it replicates from nobody")
+		return monitor.Skip(v, m.Name, "the platform has one master, which replicates from nobody")
 	case m.works() != cluster.Yes:
 		return v.unseen(monitor, m)
 	case m.Last.NoMonitor != checks.Unseen{} || m.User == "":
@@ -190,13 +199,13 @@ func (v view) judgeMonitor(m *member) checks.Finding {
 	case len(m.Last.Links) == 0 && m.Config != nil && len(m.Config.Agreements) == 0:
 		return monitor.Fail(v, m.Name, "%s has no replication link", m.Name).Needing(agreements.On(m.Name))
 	case len(m.Last.Links) == 0:
-		return v.unseen(monitor, m, failed("cn=monitor names no link"))
+		return v.unseen(monitor, m, failed("cn=monitor lists no link"))
 	}
-	return v.linked(m)
+	return v.judgeLinks(m)
 }
 
-// linked judges the links of a server, as cn=monitor shows them.
-func (v view) linked(m *member) checks.Finding {
+// judgeLinks judges the links that cn=monitor lists.
+func (v view) judgeLinks(m *member) checks.Finding {
 	var down, busy, seen []string
 	for _, l := range m.Last.Links {
 		switch {
@@ -211,28 +220,29 @@ func (v view) linked(m *member) checks.Finding {
 	switch {
 	case len(down) > 0:
 		f = monitor.Fail(v, m.Name, "%s is not connected to %s", m.Name, strings.Join(down, ", ")).Wanted("connected, Persist")
+		f = f.Fix(on(m.Name, syncreplLog+"   # wrong password, certificate, or network"))
 		for _, provider := range down {
 			if p := v.named(provider); p != nil {
 				f = f.Needing(reachable.On(p.Name))
 			}
 		}
 	case len(busy) > 0:
-		f = monitor.Warn(v, m.Name, "%s is still fetching what %s has", m.Name, strings.Join(busy, ", ")).Wanted("connected, Persist")
+		f = monitor.Warn(v, m.Name, "%s is still fetching data from %s", m.Name, strings.Join(busy, ", ")).Wanted("connected, Persist")
 	}
 	return f.Saw(strings.Join(seen, "\n"))
 }
 
-// String gives "ldap://srv2:389/ connected, Persist, last contact 2026-11-22 00:48:58".
+// String is "ldap://srv2:389/ connected, Persist, last contact 2026-11-22 00:48:58".
 func (l link) String() string {
-	state := "not connected, next try " + moment(l.NextConnect)
+	state := "not connected, next try " + dateOf(l.NextConnect)
 	if l.Connected {
 		state = "connected"
 	}
-	return fmt.Sprintf("%s %s, %s, last contact %s", l.Provider, state, l.Phase, moment(l.LastContact))
+	return fmt.Sprintf("%s %s, %s, last contact %s", l.Provider, state, l.Phase, dateOf(l.LastContact))
 }
 
-// moment words a time of LDAP. Year 1 is slapd's never.
-func moment(stamp string) string {
+// dateOf is an LDAP time as people write it. For slapd, year 1 means never.
+func dateOf(stamp string) string {
 	t, err := time.Parse("20060102150405Z", stamp)
 	if err != nil || t.Year() <= 1 {
 		return "never"

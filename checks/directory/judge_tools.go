@@ -9,7 +9,7 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-// A report is what the programs of one node said, and the servers that they
+// A report is what the programs of one node printed, and the servers that they
 // should know.
 type report struct {
 	checks.Sight[checks.Nothing, outputs]
@@ -26,7 +26,7 @@ func judgeTools(scope checks.Scope, s checks.Sight[checks.Nothing, outputs]) []c
 		r.Members = append(r.Members, &member{server: at})
 	}
 	if len(r.Members) < 2 {
-		return []checks.Finding{tools.Skip(s, "zmreplchk", "the platform has one directory server: there is nothing to replicate")}
+		return []checks.Finding{tools.Skip(s, "zmreplchk", "the platform has one directory server: nothing is replicated")}
 	}
 	out := []checks.Finding{r.judgeReplchk(said.Replchk)}
 	if len(r.masters()) > 1 {
@@ -41,7 +41,7 @@ func (r report) judgeReplchk(o output[[]status]) checks.Finding {
 	case o.Unseen != checks.Unseen{}:
 		return tools.Unknown(r, target, "zmreplchk did not run: %s", o.Unseen)
 	case o.Failed != "":
-		return tools.Fail(r, target, "zmreplchk could not ask the servers").Saw(o.Failed)
+		return tools.Fail(r, target, "zmreplchk could not query the servers").Saw(o.Failed)
 	}
 	var lines []string
 	for _, s := range o.Said {
@@ -49,24 +49,24 @@ func (r report) judgeReplchk(o output[[]status]) checks.Finding {
 	}
 	evidence := strings.Join(lines, "\n")
 	for _, m := range r.Members {
-		// With one master in ldap_master_url it prints no master at all.
+		// If ldap_master_url names one master, it prints no master at all.
 		at := slices.IndexFunc(o.Said, func(s status) bool { return m.same(hostOf(s.URL)) })
 		if at < 0 && len(r.masters()) > 1 && !m.Replica {
 			return tools.Fail(r, target, "zmreplchk does not know the master %s", m.Name).Saw(evidence).Wanted("every master in ldap_master_url")
 		}
 		if at >= 0 && o.Said[at].idle() {
-			return tools.Fail(r, target, "zmreplchk finds that %s is no replicating master", m.Name).Saw(evidence).Wanted("a ServerID and CSNs").Needing(serverID.On(m.Name))
+			return tools.Fail(r, target, "zmreplchk reports that %s is not a replicating master", m.Name).Saw(evidence).Wanted("a ServerID and CSNs").Needing(serverID.On(m.Name))
 		}
 	}
 	same := agree(o.Said, len(r.masters()))
 	bad := cluster.Those(o.Said, func(s status) bool { return s.Code != inSync && (s.Code != outOfSync || !same) })
 	switch {
 	case len(o.Said) == 0:
-		return tools.Unknown(r, target, "zmreplchk said nothing that can be understood")
+		return tools.Unknown(r, target, "the output of zmreplchk could not be understood")
 	case len(bad) == 0:
-		return tools.Pass(r, target, "zmreplchk finds every server in sync").Saw(evidence)
+		return tools.Pass(r, target, "zmreplchk reports every server in sync").Saw(evidence)
 	}
-	f := tools.Fail(r, target, "zmreplchk says of %s: %s", hostOf(bad[0].URL), bad[0].Status).Saw(evidence).Wanted("Code: 0 Status: In Sync")
+	f := tools.Fail(r, target, "zmreplchk reports %s: %s", hostOf(bad[0].URL), bad[0].Status).Saw(evidence).Wanted("Code: 0 Status: In Sync")
 	for _, s := range bad {
 		if m := r.named(s.URL); m != nil {
 			f = f.Needing(reachable.On(m.Name), csn.On(m.Name))
@@ -75,14 +75,14 @@ func (r report) judgeReplchk(o output[[]status]) checks.Finding {
 	return f
 }
 
-// idle says that it is a master that replicates nothing, of which zmreplchk
-// says "CSNs Retrieved" and 0.
+// idle says that the server is a master that replicates nothing, for which
+// zmreplchk prints "CSNs Retrieved" and 0.
 func (s status) idle() bool {
 	return s.Role == "Master" && s.Code == inSync && (len(s.CSNs) == 0 || strings.Trim(s.ServerID, "0") == "")
 }
 
 // agree says that the CSNs that zmreplchk printed are the same after all: it
-// compares them one by one in the order they came, and they come in none.
+// compares them one by one, although they come in no particular order.
 func agree(all []status, masters int) bool {
 	for _, s := range all {
 		if vectorOf(s.CSNs, masters).String() != vectorOf(all[0].CSNs, masters).String() {
@@ -96,7 +96,7 @@ func (r report) judgeMMRTool(o output[mmr]) checks.Finding {
 	const target = "zmldapmmrtool"
 	self := r.called(r.Vantage)
 	if self == nil {
-		return tools.Skip(r, target, "this node is no directory server of the platform")
+		return tools.Skip(r, target, "this node is not a directory server of the platform")
 	}
 	switch {
 	case o.Unseen != checks.Unseen{}:
@@ -104,10 +104,10 @@ func (r report) judgeMMRTool(o output[mmr]) checks.Finding {
 	case o.Failed != "":
 		return tools.Fail(r, target, "zmldapmmrtool could not read the configuration").Saw(o.Failed)
 	case o.Said.Error != "":
-		return tools.Fail(r, target, "zmldapmmrtool finds no multi-master configuration on this node").Saw(o.Said.Error).
+		return tools.Fail(r, target, "zmldapmmrtool reports no multi-master configuration on this node").Saw(o.Said.Error).
 			Wanted("Master Server ID, and an agreement with each other master").Needing(serverID.On(self.Name), agreements.On(self.Name))
 	case o.Said.ServerID == "":
-		return tools.Unknown(r, target, "zmldapmmrtool said nothing that can be understood")
+		return tools.Unknown(r, target, "the output of zmldapmmrtool could not be understood")
 	}
 	var lines []string
 	for _, a := range o.Said.Agreements {
@@ -117,8 +117,8 @@ func (r report) judgeMMRTool(o output[mmr]) checks.Finding {
 		return m != self && !slices.ContainsFunc(o.Said.Agreements, func(a agreement) bool { return m.same(hostOf(a.Provider)) })
 	})
 	if len(missing) > 0 {
-		return tools.Fail(r, target, "zmldapmmrtool finds no agreement with %s", names(missing)).
+		return tools.Fail(r, target, "zmldapmmrtool reports no agreement with %s", names(missing)).
 			Saw(strings.Join(lines, "\n")).Wanted("an agreement with each other master").Needing(agreements.On(self.Name))
 	}
-	return tools.Pass(r, target, "zmldapmmrtool finds server ID %s, and an agreement with each other master", o.Said.ServerID).Saw(strings.Join(lines, "\n"))
+	return tools.Pass(r, target, "zmldapmmrtool reports server ID %s and an agreement with each other master", o.Said.ServerID).Saw(strings.Join(lines, "\n"))
 }

@@ -18,22 +18,22 @@ import (
 )
 
 const (
-	// settling is how long servers that differ are read again: an agreement
-	// carries a change over in well under a second, a large one in a few.
-	settling = 3 * time.Second
-	// between lies between two readings.
-	between = 200 * time.Millisecond
+	// settleTime is how long servers that differ are read again: a change is
+	// replicated in well under a second, a large one in a few.
+	settleTime = 3 * time.Second
+	// readInterval is the time between two readings.
+	readInterval = 200 * time.Millisecond
 	// maxValues bounds what is kept of an attribute: there is one CSN for each
 	// server ID, and a platform has two or three.
 	maxValues = 64
 )
 
-// A snapshot is all servers, read in one round; again where they differed.
+// A snapshot is all servers, read together, and again where they differed.
 type snapshot struct {
 	Members []*member `json:"members"`
 	Rounds  int       `json:"rounds"`
 	// Authorities is how many files of Carbonio's own authorities were trusted;
-	// without any, who signed a certificate cannot be judged.
+	// without any, the signer of a certificate cannot be judged.
 	Authorities int `json:"authorities"`
 }
 
@@ -42,47 +42,47 @@ type member struct {
 	server
 	LDAP     port          `json:"ldap"`
 	LDAPS    port          `json:"ldaps"`
-	NoTLS    string        `json:"no_starttls,omitempty"` // its words, where it could not be encrypted
-	User     string        `json:"user,omitempty"`        // as whom it was read; empty: as anybody
-	NoLogin  checks.Unseen `json:"no_login,omitzero"`     // why as anybody
+	NoTLS    string        `json:"no_starttls,omitempty"` // why the connection is not encrypted
+	User     string        `json:"user,omitempty"`        // the login it was read with; empty: anonymously
+	NoLogin  checks.Unseen `json:"no_login,omitzero"`     // why anonymously
 	First    *reading      `json:"first,omitempty"`
-	Last     *reading      `json:"last,omitempty"` // of those it gave; the first too, if there was one
+	Last     *reading      `json:"last,omitempty"` // the last that succeeded; at least the first
 	Config   *config       `json:"config,omitempty"`
 	NoConfig checks.Unseen `json:"no_config,omitzero"`
 
-	session *session // while it is looked at; nil where there is none
+	session *session // during the look; nil without a connection
 }
 
-// A port is what came of connecting to one of a server's.
+// A port is the outcome of connecting to a port of a server.
 type port struct {
 	Contact     checks.Contact      `json:"contact,omitzero"`
-	Unseen      checks.Unseen       `json:"unseen,omitzero"` // why it could not be tried, which is no fault of the server
+	Unseen      checks.Unseen       `json:"unseen,omitzero"` // why it was not tried; not the fault of the server
 	Certificate *checks.Certificate `json:"certificate,omitempty"`
 }
 
-// ended records how an attempt ended.
+// ended records the outcome of an attempt.
 func (p *port) ended(c checks.Contact, err error) {
 	if p.Contact = c; err != nil {
 		p.Unseen = checks.Why(err)
 	}
 }
 
-// A reading is what changes from moment to moment.
+// A reading is the state of replication at one moment.
 type reading struct {
 	At time.Time `json:"at"`
-	// CSNs are the values of contextCSN on the root DSE, in the server's order.
+	// CSNs are the values of contextCSN in the root DSE, in the server's order.
 	CSNs      []string      `json:"csns,omitempty"`
 	NoCSN     checks.Unseen `json:"no_csn,omitzero"`
 	Links     []link        `json:"links,omitempty"`
-	Entries   *int64        `json:"entries,omitempty"` // of the database with the empty suffix
+	Entries   *int64        `json:"entries,omitempty"` // in the database with the empty suffix
 	NoMonitor checks.Unseen `json:"no_monitor,omitzero"`
 }
 
-// A link is a consumer: this server's end of an agreement.
+// A link is the consumer's end of an agreement.
 type link struct {
 	Provider    string `json:"provider"`
 	Connected   bool   `json:"connected"`
-	Phase       string `json:"phase,omitempty"`        // "Persist" once it only waits for changes
+	Phase       string `json:"phase,omitempty"`        // "Persist" once it only waits for new changes
 	LastContact string `json:"last_contact,omitempty"` // LDAP time: 20261122004858Z
 	NextConnect string `json:"next_connect,omitempty"`
 }
@@ -92,7 +92,7 @@ type link struct {
 type config struct {
 	ServerIDs  []string    `json:"server_ids,omitempty"`
 	Agreements []agreement `json:"agreements,omitempty"`
-	Multi      bool        `json:"multi,omitempty"` // olcMirrorMode: it takes changes though it replicates
+	Multi      bool        `json:"multi,omitempty"` // olcMirrorMode: it accepts changes although it replicates
 }
 
 type agreement struct {
@@ -101,18 +101,18 @@ type agreement struct {
 	TLS      string `json:"tls,omitempty"`
 }
 
-// observe reads every server over one connection each, at the same time, and as
-// long as they differ again.
+// observe reads all servers at the same time, over one connection each, and
+// reads them again while they differ.
 func observe(ctx context.Context, host checks.Host, t checks.Target[ask]) (snapshot, error) {
-	share := 0.2 // what a silent server costs
+	share := 0.2 // what a server that does not respond costs
 	if t.Ask.Installed && t.Ask.Login.User == "" {
-		share = 0.5 // zmlocalconfig runs within it
+		share = 0.5 // zmlocalconfig has to finish within it
 	}
 	opening, cancel := checks.Share(ctx, share)
 	defer cancel()
 	p := newPeers(ctx, opening, host, t.Ask)
-	defer p.hangUp()
-	together(2*len(p.Members), func(i int) {
+	defer p.close()
+	parallel(2*len(p.Members), func(i int) {
 		m := p.Members[i/2]
 		if i%2 == 1 {
 			defer survive(&m.LDAPS.Unseen)
@@ -123,12 +123,12 @@ func observe(ctx context.Context, host checks.Host, t checks.Target[ask]) (snaps
 		if p.connect(m) {
 			m.read()
 			m.readConfig()
-			m.session.within(ctx) // others may still be silent when the time to connect ends
+			m.session.within(ctx) // it must outlive the time spent waiting for others
 		}
 	})
 	p.settle(ctx)
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return snapshot{}, ctx.Err() // then it is we who hung up
+		return snapshot{}, ctx.Err() // nothing that was read is to be trusted then
 	}
 	return p.snapshot, nil
 }
@@ -139,8 +139,8 @@ type peers struct {
 	network checks.Network
 	roots   *x509.CertPool
 	login   func() (credentials, error)
-	life    context.Context // of the sessions
-	opening context.Context // within which they are opened
+	life    context.Context // as long as sessions last
+	opening context.Context // as long as they may take to open
 }
 
 func newPeers(life, opening context.Context, host checks.Host, a ask) *peers {
@@ -152,7 +152,7 @@ func newPeers(life, opening context.Context, host checks.Host, a ask) *peers {
 	return p
 }
 
-func (p *peers) hangUp() {
+func (p *peers) close() {
 	for _, m := range p.Members {
 		if m.session != nil {
 			m.session.close()
@@ -160,8 +160,8 @@ func (p *peers) hangUp() {
 	}
 }
 
-// connect opens the connection that everything is read over, encrypted where
-// the server lets us, and logs in where that is safe.
+// connect opens the connection that everything is read over, encrypted if the
+// server offers that, and logs in if that is safe.
 func (p *peers) connect(m *member) bool {
 	s := p.open(m, &m.LDAP, ldapPort)
 	if s == nil {
@@ -181,17 +181,17 @@ func (p *peers) connect(m *member) bool {
 	return true
 }
 
-// probeLDAPS sees who is behind the port that speaks nothing but TLS.
+// probeLDAPS sees what listens on the port that is only for TLS.
 func (p *peers) probeLDAPS(m *member) {
 	if s := p.open(m, &m.LDAPS, ldapsPort); s != nil {
 		defer s.close()
 		var err error
-		_, m.LDAPS.Certificate, err = s.shake(m.Name, p.roots)
+		_, m.LDAPS.Certificate, err = s.handshake(m.Name, p.roots)
 		m.LDAPS.ended(s.contact(err))
 	}
 }
 
-// logIn sends the password to nobody but a server that proved who it is.
+// logIn sends the password only to a server with a valid certificate.
 func (m *member) logIn(login func() (credentials, error)) {
 	l, err := login()
 	c := m.LDAP.Certificate
@@ -199,20 +199,20 @@ func (m *member) logIn(login func() (credentials, error)) {
 	case err != nil:
 		m.NoLogin = failed(err.Error())
 	case c == nil:
-		m.NoLogin = failed("the password was kept back: the connection is not encrypted")
+		m.NoLogin = failed("the password was not sent: the connection is not encrypted")
 	case m.fault(c, time.Now()) != "":
-		m.NoLogin = failed("the password was kept back: the certificate does not hold: " + string(m.fault(c, time.Now())))
+		m.NoLogin = failed("the password was not sent: the certificate is not valid: " + string(m.fault(c, time.Now())))
 	default:
 		if err := m.session.conn.Bind(l.user, l.password); err != nil {
-			m.NoLogin = failed(fmt.Sprintf("%s could not log in: %s", l.user, m.session.why(err)))
+			m.NoLogin = failed(fmt.Sprintf("login as %s failed: %s", l.user, m.session.why(err)))
 			return
 		}
 		m.User = l.user
 	}
 }
 
-// fault is what is wrong with a certificate of the server. libldap still takes
-// the common name where there is no other.
+// fault is what is wrong with a certificate of the server. libldap still accepts
+// the common name if there is no other name.
 func (s server) fault(c *checks.Certificate, at time.Time) checks.Fault {
 	fault := c.Fault(at)
 	if fault == checks.OtherName && c.Bare(s.Name) {
@@ -221,14 +221,14 @@ func (s server) fault(c *checks.Certificate, at time.Time) checks.Fault {
 	return fault
 }
 
-// settle reads again while the servers differ, until it has been long enough.
+// settle reads the servers again while they differ, for a limited time.
 func (p *peers) settle(ctx context.Context) {
-	ctx, cancel := checks.Share(ctx, 0.95) // to hand over in time what was seen
+	ctx, cancel := checks.Share(ctx, 0.95) // to return in time what was seen
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, settling)
+	ctx, cancel = context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	for p.Rounds = 1; !p.settled() && pause(ctx, between); p.Rounds++ {
-		together(len(p.Members), func(i int) {
+	for p.Rounds = 1; !p.settled() && sleep(ctx, readInterval); p.Rounds++ {
+		parallel(len(p.Members), func(i int) {
 			if m := p.Members[i]; m.session != nil {
 				defer survive(&m.LDAP.Unseen)
 				m.session.within(ctx)
@@ -238,8 +238,9 @@ func (p *peers) settle(ctx context.Context) {
 	}
 }
 
-// settled says that there is nothing to read again: all have what the others
-// had, every link to a server that answers is up, and all hold as much.
+// settled says that nothing has to be read again: all servers have what the
+// others had, every link to a server that responds is up, and all hold the same
+// number of entries.
 func (v snapshot) settled() bool {
 	goal := v.goal()
 	var counts []int64
@@ -262,8 +263,8 @@ func (v snapshot) settled() bool {
 	return len(counts) == 0 || slices.Max(counts)-slices.Min(counts) <= glue
 }
 
-// read takes a reading. What a server cannot give is said in its place; one
-// that fell silent since keeps its last reading.
+// read takes a reading. A server that stopped responding meanwhile keeps its
+// last one.
 func (m *member) read() {
 	s, r := m.session, &reading{At: time.Now().UTC()}
 	r.readCSNs(s)
@@ -279,8 +280,8 @@ func (m *member) read() {
 }
 
 func (r *reading) readCSNs(s *session) {
-	// With the empty suffix the values stand on the root DSE; they are
-	// operational, and come only when asked for by name.
+	// With the empty suffix the values are in the root DSE; they are operational,
+	// and are returned only when requested by name.
 	var found []*ldap.Entry
 	found, r.NoCSN = s.find("", ldap.ScopeBaseObject, "(objectClass=*)", "contextCSN")
 	for _, e := range found {
@@ -288,8 +289,8 @@ func (r *reading) readCSNs(s *session) {
 	}
 }
 
-// readMonitor begins below cn=Monitor: Carbonio lets its administrators read
-// the children, and not the entry itself.
+// readMonitor starts below cn=Monitor: Carbonio allows its administrators to
+// read the children, but not the entry itself.
 func (r *reading) readMonitor(s *session) {
 	var found []*ldap.Entry
 	found, r.NoMonitor = s.find("cn=Databases,cn=Monitor", ldap.ScopeWholeSubtree, "(|(objectClass=olmSyncReplInstance)(olmMDBEntries=*))",
@@ -324,7 +325,7 @@ func (m *member) readConfig() {
 	}
 }
 
-// add takes from an entry of cn=config what it says of replication.
+// add collects what an entry of cn=config says about replication.
 func (c *config) add(e *ldap.Entry) {
 	c.ServerIDs = append(c.ServerIDs, bounded(e.GetAttributeValues("olcServerID"))...)
 	if strings.HasPrefix(strings.ToLower(e.DN), "olcdatabase={0}config,") {
@@ -336,11 +337,11 @@ func (c *config) add(e *ldap.Entry) {
 	c.Multi = c.Multi || e.GetAttributeValue("olcMirrorMode") == "TRUE" || e.GetAttributeValue("olcMultiProvider") == "TRUE"
 }
 
-// option is one of a value of olcSyncrepl, quoted or not.
+// option is one option of an olcSyncrepl value, quoted or not.
 var option = regexp.MustCompile(`([\w-]+)=("[^"]*"|\S*)`)
 
-// parseAgreement takes what we show out of a value of olcSyncrepl, and leaves
-// the rest, which holds the password.
+// parseAgreement takes from an olcSyncrepl value only what we show: the rest
+// holds the password.
 func parseAgreement(value string) agreement {
 	var a agreement
 	for _, o := range option.FindAllStringSubmatch(value, -1) {
@@ -358,8 +359,8 @@ func parseAgreement(value string) agreement {
 
 func bounded(values []string) []string { return values[:min(len(values), maxValues)] }
 
-// together calls f for 0 to n-1 at once, and waits for all.
-func together(n int, f func(i int)) {
+// parallel calls f for 0 to n-1 at the same time, and waits for all.
+func parallel(n int, f func(i int)) {
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() { f(i) })
@@ -367,8 +368,8 @@ func together(n int, f func(i int)) {
 	all.Wait()
 }
 
-// pause waits, and says whether there is time left.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits, and says whether there is time left.
+func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -377,7 +378,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// survive, deferred, makes a panic over what a server sent an error of that
+// survive, deferred, makes a panic over what one server sent an error of that
 // server alone.
 func survive(why *checks.Unseen) {
 	if p := recover(); p != nil {

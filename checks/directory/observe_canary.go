@@ -15,13 +15,13 @@ const (
 	// canaryParent is where the entries are written: Carbonio's own
 	// configuration, which every server replicates.
 	canaryParent = "cn=zimbra"
-	// watching is how often the others are asked for an entry.
-	watching = 25 * time.Millisecond
-	// arriving is how long an entry may take: longer than a busy server needs,
-	// shorter than the 60 s after which Carbonio connects a broken link again.
-	arriving = 10 * time.Second
-	// answering is how long one request may take.
-	answering = 3 * time.Second
+	// pollInterval is how often the others are asked for an entry.
+	pollInterval = 25 * time.Millisecond
+	// arrivalTime is how long an entry may take: longer than a busy server needs,
+	// shorter than the 60 s after which Carbonio reconnects a broken link.
+	arrivalTime = 10 * time.Second
+	// requestTimeout is how long one request may take.
+	requestTimeout = 3 * time.Second
 	// canaryGrace is for deleting the entries after an interrupt.
 	canaryGrace = 10 * time.Second
 )
@@ -31,29 +31,29 @@ type canaryRun struct {
 	Writes []*write `json:"writes"`
 }
 
-// A write is an entry written on one master, and what the others showed of it.
+// A write is an entry written on one master, and whether the others got it.
 type write struct {
-	Node    string        `json:"node"`
-	DN      string        `json:"dn,omitempty"`
-	Error   checks.Unseen `json:"error,omitzero"` // why nothing was written
-	Answers []answer      `json:"answers,omitempty"`
-	Waited  time.Duration `json:"waited,omitempty"` // for those that never showed it
-	Left    checks.Unseen `json:"left,omitzero"`    // why it could not be removed
+	Node     string        `json:"node"`
+	DN       string        `json:"dn,omitempty"`
+	Error    checks.Unseen `json:"error,omitzero"` // why nothing was written
+	Arrivals []arrival     `json:"arrivals,omitempty"`
+	Waited   time.Duration `json:"waited,omitempty"` // for those that never had it
+	Left     checks.Unseen `json:"left,omitzero"`    // why it could not be removed
 }
 
-// An answer is what one of the other servers showed.
-type answer struct {
+// An arrival is the entry on one of the other servers.
+type arrival struct {
 	Name    string        `json:"node"`
-	After   time.Duration `json:"after,omitempty"`  // the write; zero: it never showed the entry
+	After   time.Duration `json:"after,omitempty"`  // the write; zero: it never arrived
 	Unasked checks.Unseen `json:"unasked,omitzero"` // why it could not be asked
 }
 
-// Node is the node that the server stands on.
-func (a answer) Node() string { return a.Name }
+// Node is the node that the server runs on.
+func (a arrival) Node() string { return a.Name }
 
 // observeCanary writes an entry on each master at the same time, watches the
-// others, and removes what it wrote, come what may: the connections outlive the
-// look by its grace.
+// others, and removes what it wrote whatever happens: the connections outlive
+// the look by its grace period.
 func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) (canaryRun, error) {
 	end, _ := ctx.Deadline()
 	life, cancel := context.WithDeadline(context.WithoutCancel(ctx), end.Add(canaryGrace-time.Second))
@@ -61,19 +61,19 @@ func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) 
 	opening, stop := checks.Share(ctx, 0.25)
 	defer stop()
 	p := newPeers(life, opening, host, t.Ask)
-	defer p.hangUp()
-	together(len(p.Members), func(i int) {
+	defer p.close()
+	parallel(len(p.Members), func(i int) {
 		m := p.Members[i]
 		defer survive(&m.LDAP.Unseen)
 		if p.connect(m) {
 			m.session.within(life)
-			m.session.conn.SetTimeout(answering)
+			m.session.conn.SetTimeout(requestTimeout)
 		}
 	})
 	out := canaryRun{make([]*write, len(p.masters()))}
-	together(len(out.Writes), func(i int) {
+	parallel(len(out.Writes), func(i int) {
 		m := p.masters()[i]
-		w := &write{Node: m.Name, Error: m.silence()}
+		w := &write{Node: m.Name, Error: m.unusable()}
 		out.Writes[i] = w
 		defer survive(&w.Left)
 		if w.Error == (checks.Unseen{}) {
@@ -81,14 +81,14 @@ func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) 
 		}
 	})
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return out, ctx.Err() // only what was left behind is of interest
+		return out, ctx.Err() // all that matters now is what could not be removed
 	}
 	return out, nil
 }
 
-// silence is why a server can neither be written on nor asked; the zero value
-// where it can.
-func (m *member) silence() checks.Unseen {
+// unusable is why an entry can neither be written nor read on a server; the zero
+// value if it can.
+func (m *member) unusable() checks.Unseen {
 	switch {
 	case m.LDAP.Unseen != checks.Unseen{}:
 		return m.LDAP.Unseen
@@ -98,7 +98,7 @@ func (m *member) silence() checks.Unseen {
 	return m.NoLogin
 }
 
-// try writes an entry on a master, sees it arrive, and removes it again.
+// try writes an entry on a master, waits for it to arrive, and removes it.
 func (w *write) try(ctx context.Context, m *member, all []*member) {
 	name := "carbonio-check-" + strings.ToLower(rand.Text())
 	if ctx.Err() != nil {
@@ -107,7 +107,7 @@ func (w *write) try(ctx context.Context, m *member, all []*member) {
 	}
 	w.DN = "cn=" + name + "," + canaryParent
 	defer func() { w.remove(m, all) }()
-	if err := m.session.add(w.DN, name, "written by carbonio-check to see whether it is replicated; it may be deleted"); err != nil {
+	if err := m.session.add(w.DN, name, "written by carbonio-check to test replication; it may be deleted"); err != nil {
 		w.Error = m.session.why(err)
 		if refused(err) {
 			w.DN = "" // nothing to remove
@@ -117,24 +117,24 @@ func (w *write) try(ctx context.Context, m *member, all []*member) {
 	w.watch(ctx, cluster.Those(all, func(other *member) bool { return other != m }))
 }
 
-// watch asks the other servers for the entry, each until it has it.
+// watch polls the other servers for the entry, each until it has it.
 func (w *write) watch(ctx context.Context, others []*member) {
 	written := time.Now()
 	ctx, cancel := checks.Share(ctx, 0.95)
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, arriving)
+	ctx, cancel = context.WithTimeout(ctx, arrivalTime)
 	defer cancel()
-	w.Answers = make([]answer, len(others))
-	together(len(others), func(i int) { w.Answers[i].await(ctx, others[i], w.DN) })
+	w.Arrivals = make([]arrival, len(others))
+	parallel(len(others), func(i int) { w.Arrivals[i].await(ctx, others[i], w.DN) })
 	w.Waited = time.Since(written)
 }
 
-// await asks a server for an entry until it has it.
-func (a *answer) await(ctx context.Context, m *member, dn string) {
+// await polls a server for an entry until it has it.
+func (a *arrival) await(ctx context.Context, m *member, dn string) {
 	a.Name = m.Name
 	defer survive(&a.Unasked)
 	began := time.Now()
-	for a.Unasked = m.silence(); a.Unasked == (checks.Unseen{}); {
+	for a.Unasked = m.unusable(); a.Unasked == (checks.Unseen{}); {
 		there, err := m.session.has(dn)
 		switch {
 		case err != nil:
@@ -142,14 +142,14 @@ func (a *answer) await(ctx context.Context, m *member, dn string) {
 		case there:
 			a.After = time.Since(began)
 			return
-		case !pause(ctx, watching):
+		case !sleep(ctx, pollInterval):
 			return
 		}
 	}
 }
 
-// remove deletes the entry where it was written; where that server fell silent,
-// on another that has it.
+// remove deletes the entry where it was written or, if that server does not
+// respond any more, on another that has it.
 func (w *write) remove(m *member, all []*member) {
 	if w.DN == "" {
 		return
@@ -159,7 +159,7 @@ func (w *write) remove(m *member, all []*member) {
 		return
 	}
 	for _, other := range all {
-		// Of a server that does not have it yet it would come back.
+		// Not on one that does not have it yet, where it would appear later.
 		if other != m && other.User != "" && !other.Replica && other.session.remove(w.DN) == nil {
 			return
 		}

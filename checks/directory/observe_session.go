@@ -21,23 +21,23 @@ import (
 	"carbonio-check/checks"
 )
 
-// What a server may send. Its answers to us are a few kilobytes; the library's
-// own bounds are 2 GiB and a thousand levels, each of which holds a copy.
+// What a server may send. Its responses to us are a few kilobytes; the library's
+// own limits are 2 GiB and a thousand levels, each of which holds a copy.
 const (
 	maxBytes  = 4 << 20 // on one connection
-	maxPacket = 1 << 18 // of small things it becomes a hundred times as much in memory
+	maxPacket = 1 << 18 // in memory it can become a hundred times as much
 	maxNested = 32
 	maxFound  = 100 // entries of one search
 )
 
-// bound bounds what the library's decoder takes: it knows only one bound for
+// limitDecoder limits what the library's decoder accepts, which is the same for
 // the whole program.
-var bound = sync.OnceFunc(func() { ber.MaxPacketLengthBytes, ber.MaxNestingDepth = maxPacket, maxNested })
+var limitDecoder = sync.OnceFunc(func() { ber.MaxPacketLengthBytes, ber.MaxNestingDepth = maxPacket, maxNested })
 
 var errFlood = fmt.Errorf("the server sent more than %d bytes", maxBytes)
 
-// capped is a connection that ends after so many bytes. It remembers what ended
-// it, of which the library keeps only the words, and not always these.
+// capped is a connection that ends after so many bytes. It remembers the error
+// that ended it, of which the library keeps only the text, and not always that.
 type capped struct {
 	net.Conn
 	left  int
@@ -54,24 +54,24 @@ func (c *capped) Read(p []byte) (int, error) {
 }
 
 func (c *capped) ends(err error) error {
-	if err != nil && !errors.Is(err, net.ErrClosed) { // which is our own or the library's doing
+	if err != nil && !errors.Is(err, net.ErrClosed) { // closed by us or the library
 		c.broke.CompareAndSwap(nil, &err)
 	}
 	return err
 }
 
-// A session is a connection to one server. Its bounds in time are the
-// connection's own: those of the library forget the handshake, and hold up
-// everything else for as long again when they strike meanwhile.
+// A session is a connection to one server. Its timeouts are those of the
+// connection: the library's do not cover the handshake, and delay everything
+// else by as much again.
 type session struct {
-	ctx  context.Context // until when answers are awaited
+	ctx  context.Context // how long responses are awaited
 	raw  *capped
 	conn *ldap.Conn // from encrypt on
-	lost error      // what a search ended with that got no answer
+	lost error      // of a search that got no response
 	stop func() bool
 }
 
-// open connects to a port of a server, and records how that ended.
+// open connects to a port of a server, and records the outcome.
 func (p *peers) open(m *member, to *port, number uint16) *session {
 	if !m.Address.IsValid() {
 		to.ended(checks.Contact{}, checks.ErrNoAddress)
@@ -81,14 +81,14 @@ func (p *peers) open(m *member, to *port, number uint16) *session {
 	if to.ended(checks.Dialled(p.opening, err)); err != nil {
 		return nil
 	}
-	bound()
+	limitDecoder()
 	s := &session{raw: &capped{Conn: raw, left: maxBytes}}
 	s.stop = context.AfterFunc(p.life, func() { raw.Close() })
 	s.within(p.opening)
 	return s
 }
 
-// within awaits answers until the deadline of a context.
+// within limits the wait for responses to the deadline of a context.
 func (s *session) within(ctx context.Context) {
 	s.ctx = ctx
 	deadline, _ := ctx.Deadline()
@@ -103,7 +103,7 @@ func (s *session) close() {
 	}
 }
 
-// cause is what ended the connection, where something did; else the error.
+// cause is what ended the connection, if it ended; else the error itself.
 func (s *session) cause(err error) error {
 	if broke := s.raw.broke.Load(); err != nil && broke != nil {
 		return *broke
@@ -111,15 +111,15 @@ func (s *session) cause(err error) error {
 	return err
 }
 
-// contact is how a conversation ended.
+// contact is the outcome of a conversation.
 func (s *session) contact(err error) (checks.Contact, error) {
-	if err = s.cause(err); err != nil && strings.Contains(err.Error(), "ldap: connection timed out") { // by the library's clock
+	if err = s.cause(err); err != nil && strings.Contains(err.Error(), "ldap: connection timed out") { // the library's own timeout
 		return checks.Contact{State: checks.Mute}, nil
 	}
 	return checks.Spoken(s.ctx, err)
 }
 
-// why is why a request got no answer, or a refusal.
+// why is the reason that a request failed.
 func (s *session) why(err error) checks.Unseen {
 	if refused(err) {
 		return checks.Why(err)
@@ -133,16 +133,16 @@ func (s *session) why(err error) checks.Unseen {
 	return checks.Why(s.cause(err))
 }
 
-// askTLS is the request for StartTLS, as message 1 (RFC 4511, 4.14).
-const askTLS = "\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + "1.3.6.1.4.1.1466.20037"
+// startTLSRequest is the StartTLS request, as message 1 (RFC 4511, 4.14).
+const startTLSRequest = "\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + "1.3.6.1.4.1.1466.20037"
 
-// encrypt asks for StartTLS, and examines the certificate. From here on the
-// library speaks, in the clear where that was refused. This much is not left to
-// it: it reads one message, whoever that answers, and shakes hands without end.
+// encrypt requests StartTLS and examines the certificate. From here on the
+// library takes over, unencrypted if StartTLS was refused. This much is not left
+// to it: it accepts a response to any request, and has no handshake timeout.
 func (s *session) encrypt(name string, roots *x509.CertPool) (c *checks.Certificate, err error) {
 	var conn net.Conn = s.raw
-	if err = s.agreeTLS(); err == nil {
-		conn, c, err = s.shake(name, roots)
+	if err = s.startTLS(); err == nil {
+		conn, c, err = s.handshake(name, roots)
 	}
 	if err == nil || refused(err) {
 		s.conn = ldap.NewConn(conn, err == nil)
@@ -151,26 +151,26 @@ func (s *session) encrypt(name string, roots *x509.CertPool) (c *checks.Certific
 	return c, err
 }
 
-// agreeTLS asks for StartTLS, and reads the answer and not a byte more.
-func (s *session) agreeTLS() error {
-	if _, err := io.WriteString(s.raw, askTLS); err != nil {
+// startTLS requests StartTLS, and reads the response and not a byte more.
+func (s *session) startTLS() error {
+	if _, err := io.WriteString(s.raw, startTLSRequest); err != nil {
 		return err
 	}
-	answer, err := ber.ReadPacket(s.raw)
+	response, err := ber.ReadPacket(s.raw)
 	if err != nil {
-		return fmt.Errorf("the answer to StartTLS: %w", err)
+		return fmt.Errorf("the response to StartTLS: %w", err)
 	}
-	if len(answer.Children) < 2 || answer.Children[0].Value != int64(1) {
-		return errors.New("the answer to StartTLS: it answers what nobody asked")
+	if len(response.Children) < 2 || response.Children[0].Value != int64(1) {
+		return errors.New("the response to StartTLS is for another request")
 	}
-	return ldap.GetLDAPError(answer)
+	return ldap.GetLDAPError(response)
 }
 
-// shake shakes hands, and examines the certificate. Every certificate is
-// accepted: which one it is, is for the judge to say, and no password is sent
-// where it does not hold.
-func (s *session) shake(name string, roots *x509.CertPool) (net.Conn, *checks.Certificate, error) {
-	conn := tls.Client(s.raw, &tls.Config{ServerName: name, InsecureSkipVerify: true}) //nolint:gosec // examined, see above
+// handshake does the TLS handshake and examines the certificate. Any certificate
+// is accepted: judging it is for the judge, and no password is sent to a server
+// whose certificate is not valid.
+func (s *session) handshake(name string, roots *x509.CertPool) (net.Conn, *checks.Certificate, error) {
+	conn := tls.Client(s.raw, &tls.Config{ServerName: name, InsecureSkipVerify: true}) //nolint:gosec // examined below
 	if err := conn.HandshakeContext(s.ctx); err != nil {
 		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
 	}
@@ -178,12 +178,12 @@ func (s *session) shake(name string, roots *x509.CertPool) (net.Conn, *checks.Ce
 	return conn, &c, nil
 }
 
-// find searches, and says why it could not.
+// find searches, or says why it could not.
 func (s *session) find(base string, scope int, filter string, attributes ...string) ([]*ldap.Entry, checks.Unseen) {
 	result, err := s.conn.Search(ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, maxFound, 0, false, filter, attributes, nil))
 	switch {
 	case err == nil && base == "" && len(result.Entries) == 0, forbidden(err):
-		return nil, checks.Unseen{Code: checks.Denied, Words: cmp.Or(base, "the root DSE") + " is not readable with this login"}
+		return nil, checks.Unseen{Code: checks.Denied, Words: cmp.Or(base, "the root DSE") + " cannot be read with this login"}
 	case err == nil:
 		return result.Entries, checks.Unseen{}
 	case !refused(err):
@@ -192,7 +192,7 @@ func (s *session) find(base string, scope int, filter string, attributes ...stri
 	return nil, s.why(err)
 }
 
-// add writes an entry that is nothing but a name and a description.
+// add writes an entry with nothing but a name and a description.
 func (s *session) add(dn, name, description string) error {
 	request := ldap.NewAddRequest(dn, nil)
 	request.Attribute("objectClass", []string{"organizationalRole"})
@@ -203,10 +203,10 @@ func (s *session) add(dn, name, description string) error {
 
 func (s *session) remove(dn string) error { return s.conn.Del(ldap.NewDelRequest(dn, nil)) }
 
-// missing says that the entry is not there.
+// missing says that the entry does not exist.
 func missing(err error) bool { return ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) }
 
-// has says whether the entry is there.
+// has says whether the entry exists.
 func (s *session) has(dn string) (bool, error) {
 	_, err := s.conn.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil))
 	if missing(err) {
@@ -215,14 +215,14 @@ func (s *session) has(dn string) (bool, error) {
 	return err == nil, err
 }
 
-// refused says that the server answered, and did not want to.
+// refused says that the server responded with a refusal.
 func refused(err error) bool {
 	e, ok := errors.AsType[*ldap.Error](err)
 	return ok && e.ResultCode < ldap.ErrorNetwork
 }
 
-// forbidden says that the login may not read what it asked for: a server does
-// not tell that from what is not there.
+// forbidden says that the login may not read what it asked for: a server
+// responds as if that did not exist.
 func forbidden(err error) bool {
 	e, ok := errors.AsType[*ldap.Error](err)
 	return ok && slices.Contains([]uint16{
@@ -231,16 +231,17 @@ func forbidden(err error) bool {
 	}, e.ResultCode)
 }
 
-// root is who reads cn=config, cn=monitor and all entries, as zmreplchk does.
+// root is the login that may read cn=config, cn=monitor and all entries;
+// zmreplchk uses it too.
 const root = "cn=config"
 
-// credentials are whom to log in as. They never leave the process.
+// credentials are a login. They never leave the process.
 type credentials struct{ user, password string }
 
-var errNoLogin = errors.New("no login is known: give one with logins, directory in the configuration, or run on a directory server as root")
+var errNoLogin = errors.New("no login is known: set logins.directory in the configuration, or run as root on a directory server")
 
-// loginOf fetches the login when it is first asked for: the configuration's,
-// else on a directory server that of cn=config.
+// loginOf fetches the login when it is first needed: that of the configuration,
+// else, on a directory server, that of cn=config.
 func loginOf(ctx context.Context, host checks.Host, a ask) func() (credentials, error) {
 	return sync.OnceValues(func() (credentials, error) {
 		switch {
@@ -257,8 +258,8 @@ func loginOf(ctx context.Context, host checks.Host, a ask) func() (credentials, 
 	})
 }
 
-// localLogin asks Carbonio's local configuration, as zmreplchk does. Where that
-// takes long it leaves the time to read what anybody may.
+// localLogin reads the login from Carbonio's local configuration, as zmreplchk
+// does. If that takes long, it leaves the time for what can be read anonymously.
 func localLogin(ctx context.Context, host checks.Host) (credentials, error) {
 	ctx, cancel := checks.Share(ctx, 2.0/3)
 	defer cancel()
@@ -275,7 +276,7 @@ func localLogin(ctx context.Context, host checks.Host) (credentials, error) {
 	if password := cmp.Or(values["ldap_master_root_password"], values["ldap_root_password"]); password != "" {
 		return credentials{root, password}, nil
 	}
-	// Nothing of the output may show, and of the error only what it is.
+	// Nothing of the output may be shown, and of the error only its kind.
 	var exit *checks.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -283,5 +284,5 @@ func localLogin(ctx context.Context, host checks.Host) (credentials, error) {
 	case err != nil:
 		return credentials{}, fmt.Errorf("zmlocalconfig did not run: %w", err)
 	}
-	return credentials{}, errors.New("zmlocalconfig names no ldap_root_password")
+	return credentials{}, errors.New("zmlocalconfig shows no ldap_root_password")
 }

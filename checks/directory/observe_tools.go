@@ -18,25 +18,25 @@ const (
 	replchk = "/opt/zextras/libexec/zmreplchk"
 	mmrtool = "/opt/zextras/libexec/zmldapmmrtool -q"
 
-	// tries of zmreplchk before what it finds out of sync counts.
-	tries    = 3
-	tryAgain = 2 * time.Second
+	// zmreplchk must find a server out of sync this many times, so far apart.
+	tries      = 3
+	retryAfter = 2 * time.Second
 )
 
-// outputs are what Carbonio's own programs say.
+// outputs are those of Carbonio's own programs.
 type outputs struct {
 	Replchk output[[]status] `json:"replchk"`
 	MMRTool output[mmr]      `json:"mmrtool"`
 }
 
-// An output is a program's, understood as far as its source explains it.
+// An output is what a program printed, parsed as its source explains.
 type output[T any] struct {
 	Said   T             `json:"said,omitzero"`
-	Failed string        `json:"failed,omitempty"` // its last words, when it died
+	Failed string        `json:"failed,omitempty"` // its last words, if it failed
 	Unseen checks.Unseen `json:"unseen,omitzero"`  // why it did not run
 }
 
-// A status is one server in zmreplchk's listing.
+// A status is one server in the output of zmreplchk.
 type status struct {
 	Role     string   `json:"role"` // "Master", "Replica"
 	URL      string   `json:"url"`
@@ -46,34 +46,34 @@ type status struct {
 	CSNs     []string `json:"csns,omitempty"`
 }
 
-// The codes of zmreplchk, as its source has them.
+// The codes of zmreplchk, from its source.
 const (
 	inSync    = 0
 	outOfSync = 6
 )
 
-// mmr is zmldapmmrtool's listing.
+// mmr is the output of zmldapmmrtool.
 type mmr struct {
 	ServerID   string      `json:"server_id,omitempty"`
 	Agreements []agreement `json:"agreements,omitempty"`
-	Error      string      `json:"error,omitempty"` // with which it exits 0 all the same
+	Error      string      `json:"error,omitempty"` // it exits with 0 all the same
 }
 
 func observePrograms(ctx context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (outputs, error) {
-	run, err := host.Zextras(ctx)
+	shell, err := host.Zextras(ctx)
 	if err != nil {
 		return outputs{}, err
 	}
 	var o outputs
-	together(2, func(i int) {
+	parallel(2, func(i int) {
 		if i == 0 {
-			o.MMRTool = understand(ctx, run, mmrtool, parseMMR)
+			o.MMRTool = run(ctx, shell, mmrtool, parseMMR)
 			return
 		}
 		for try := 1; ; try++ {
-			o.Replchk = understand(ctx, run, replchk, parseReplchk)
+			o.Replchk = run(ctx, shell, replchk, parseReplchk)
 			lags := slices.ContainsFunc(o.Replchk.Said, func(s status) bool { return s.Code == outOfSync })
-			if !lags || try == tries || !pause(ctx, tryAgain) {
+			if !lags || try == tries || !sleep(ctx, retryAfter) {
 				return
 			}
 		}
@@ -81,16 +81,16 @@ func observePrograms(ctx context.Context, host checks.Host, _ checks.Target[chec
 	return o, nil
 }
 
-// understand runs a program. Its exit status means little: both exit 0 over
-// what is broken, and otherwise only when they died half-way.
-func understand[T any](ctx context.Context, run checks.Shell, program string, parse func(string) T) output[T] {
-	text, err := run(ctx, program)
+// run runs a program. Its exit status means little: both exit with 0 when they
+// report a problem, and with another status only when they failed themselves.
+func run[T any](ctx context.Context, shell checks.Shell, program string, parse func(string) T) output[T] {
+	text, err := shell(ctx, program)
 	o := output[T]{Said: parse(text)}
 	var exit *checks.ExitError
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.As(err, &exit) && (exit.Code == 126 || exit.Code == 127):
-		o.Unseen = failed("it is not there")
-	case exit != nil && strings.HasPrefix(exit.Stderr, "su: "): // which did not get as far
+		o.Unseen = failed("it is not installed")
+	case exit != nil && strings.HasPrefix(exit.Stderr, "su: "): // it did not even start the program
 		o.Unseen = failed(exit.Stderr)
 	case exit != nil:
 		o.Failed = cmp.Or(exit.Stderr, exit.Error())
@@ -107,8 +107,8 @@ var (
 	errorLine   = regexp.MustCompile(`^(?i:error): (.+)$`)
 )
 
-// parseReplchk reads the listing of zmreplchk. A header is followed by the
-// server's CSNs, one a line.
+// parseReplchk parses the output of zmreplchk: a line per server, followed by
+// its CSNs, one per line.
 func parseReplchk(text string) []status {
 	var out []status
 	for line := range strings.Lines(text) {
@@ -126,7 +126,7 @@ func parseReplchk(text string) []status {
 	return out
 }
 
-// parseMMR reads the listing of zmldapmmrtool -q.
+// parseMMR parses the output of zmldapmmrtool -q.
 func parseMMR(text string) mmr {
 	var out mmr
 	for line := range strings.Lines(text) {

@@ -7,7 +7,7 @@ import (
 
 var login = &checks.Setting[platform.Login]{
 	Key:     "logins.directory",
-	Doc:     "The login that reads cn=config and cn=monitor of the directory servers, and writes the canary. On a directory server, as root or zextras, that of cn=config is taken from Carbonio's local configuration.",
+	Doc:     "The login for cn=config and cn=monitor of the directory servers, and for the entries that --canary writes. On a directory server, run as root or zextras, none is needed: cn=config's is read from Carbonio's local configuration.",
 	Sources: []platform.Source{platform.CoreUtils.On("replchk.pl")},
 	Sample:  "{user: cn=config, password: {file: /root/ldap.password}}",
 	Check: func(l platform.Login) error {
@@ -20,5 +20,5 @@ var login = &checks.Setting[platform.Login]{
 
 var withCanary = &checks.Setting[bool]{
 	Flag: "canary",
-	Doc:  "write a small entry on each directory master, see it arrive on every other server, and delete it again",
+	Doc:  "Write a small entry on each directory master, check that it arrives on every other server, and delete it again.",
 }
