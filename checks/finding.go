@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"carbonio-check/platform"
@@ -52,8 +53,8 @@ type Finding struct {
 type Basis interface{ Proof() Proof }
 
 // A Proof says from where and when something was seen, and whether all of it
-// was. The zero value proves nothing. It is made only by sights, by [Together],
-// [From], and the quantifiers of package cluster.
+// was. The zero value proves nothing. It is made only by sights, [Together], [From]
+// and [Concluded].
 type Proof struct {
 	vantage     string
 	at          time.Time
@@ -68,6 +69,10 @@ func (p Proof) Proof() Proof { return p }
 // From is the basis of what is said from a vantage without having looked: only
 // Skip and Unknown may rest on it.
 func From(vantage string) Proof { return Proof{vantage: vantage} }
+
+// Concluded is the basis of what is concluded from clusters that other subjects
+// saw.
+func Concluded(vantage string) Proof { return Proof{vantage: vantage, seen: true, whole: true} }
 
 // Together is the proof of what is said of several at once: seen where any of
 // them was, whole where all of them were. It is the whole platform's word when
@@ -196,6 +201,24 @@ func (f Finding) With(name, value string) Finding {
 func (f Finding) Fix(remedy string) Finding {
 	f.Remedy = remedy
 	return f
+}
+
+// On begins a remedy with the node that it is for: "# on svc2.example.com" on a
+// line of its own. It is to be pasted, so a name that is not a plain one, as a
+// file may hold, is left out.
+func On(node string) string {
+	if !plainName(node) {
+		return ""
+	}
+	return "# on " + node + "\n"
+}
+
+// plainName says whether a word may stand in a command: it is of letters, digits,
+// dots, dashes and underscores, and is no option.
+func plainName(s string) bool {
+	return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", r)
+	})
 }
 
 // Per names the sources of exactly this requirement.

@@ -17,7 +17,7 @@ import (
 )
 
 // A Host is a module's only way to the machine it runs on, and from there to
-// the network. The real one is checks/machine; tests and the demo hand out
+// the network. The real one is package machine; tests and the demo hand out
 // their own, and may leave nil what a module does not use.
 type Host struct {
 	Files   fs.FS // the file system, rooted at /: "etc/hosts"
@@ -215,7 +215,7 @@ func (h Host) Zextras(ctx context.Context) (Shell, error) {
 		}, nil
 	}
 	if name, err := h.Run(ctx, "id", "-un"); err != nil || strings.TrimSpace(name) != "zextras" {
-		return nil, errors.New("carbonio commands run as zextras: run carbonio-check as root")
+		return nil, fmt.Errorf("carbonio commands run as zextras: run carbonio-check as root (%w)", fs.ErrPermission)
 	}
 	return func(ctx context.Context, line string) (string, error) { return h.Run(ctx, "sh", "-c", line) }, nil
 }

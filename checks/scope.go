@@ -35,6 +35,9 @@ type Vantage struct {
 	OS          OS               `json:"os"`
 }
 
+// Assumed is the ReleaseFrom of a release that no sign tells.
+const Assumed = "the newest known"
+
 // OS is what /etc/os-release says.
 type OS struct {
 	ID       string `json:"id"`               // "ubuntu", "rhel"
@@ -104,13 +107,13 @@ type Setting[T any] struct {
 
 // AnySetting is a Setting of whatever type; only a *Setting is one.
 type AnySetting interface {
+	// Name is the key, or the flag of a setting that has none.
+	Name() string
 	// About describes it.
 	About() About
-	// Decode reads a value over the default and checks it. decode is that of a
+	// Decode reads a value and checks it. decode is that of a
 	// YAML or JSON value, and strict.
 	Decode(decode func(into any) error) (any, error)
-	// Switch is the value of a flag that is given.
-	Switch() any
 	// Given says whether the user set it to anything but the default.
 	Given(Scope) bool
 	setting()
@@ -125,7 +128,7 @@ type About struct {
 
 // In is the value in a scope.
 func (s *Setting[T]) In(scope Scope) T {
-	if v, ok := scope.Settings[s.name()].(T); ok {
+	if v, ok := scope.Settings[s.Name()].(T); ok {
 		return v
 	}
 	return s.Default
@@ -133,9 +136,10 @@ func (s *Setting[T]) In(scope Scope) T {
 
 // Set makes settings in which this one has the value: for tests, and for whoever
 // composes a scope.
-func (s *Setting[T]) Set(in Settings, v T) { in[s.name()] = v }
+func (s *Setting[T]) Set(in Settings, v T) { in[s.Name()] = v }
 
-func (s *Setting[T]) name() string {
+// Name is the key, or the flag of a setting that has none.
+func (s *Setting[T]) Name() string {
 	if s.Key == "" {
 		return "--" + s.Flag
 	}
@@ -147,9 +151,9 @@ func (s *Setting[T]) About() About {
 	return About{s.Key, s.Flag, s.Doc, s.Unit, s.Sample, s.Default, s.Sources}
 }
 
-// Decode reads a value over the default and checks it.
+// Decode reads a value and checks it.
 func (s *Setting[T]) Decode(decode func(into any) error) (any, error) {
-	v := s.Default
+	var v T // not the default: what is read would be written into its lists
 	if err := decode(&v); err != nil {
 		return nil, err
 	}
@@ -160,9 +164,6 @@ func (s *Setting[T]) Decode(decode func(into any) error) (any, error) {
 	}
 	return v, nil
 }
-
-// Switch is the value of a flag that is given.
-func (s *Setting[T]) Switch() any { return true }
 
 // Given says whether the user set it to anything but the default.
 func (s *Setting[T]) Given(scope Scope) bool {

@@ -29,6 +29,7 @@ const (
 	Starved     Code = "starved"     // this machine was too busy, or had no descriptors left, to tell
 	HostSilent  Code = "host-silent" // nothing at this address responded to the looks before it
 	TooLarge    Code = "too-large"   // what was seen is larger than an observation may be
+	Missing     Code = "missing"     // the file that should hold it is cut or altered
 	Unplanned   Code = "unplanned"   // not even its targets could be listed
 	Defective   Code = "defective"   // a defect of ours, or an altered file
 	Failed      Code = "error"       // anything else: Words say what

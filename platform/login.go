@@ -1,6 +1,9 @@
 package platform
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // A Login is a user and where the password is.
 type Login struct {
@@ -13,5 +16,8 @@ func (l Login) Check() error {
 	if l.User == "" {
 		return errors.New("user is missing")
 	}
-	return l.Password.Check()
+	if err := l.Password.Check(); err != nil {
+		return fmt.Errorf("password: %w", err)
+	}
+	return nil
 }

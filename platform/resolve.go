@@ -76,6 +76,9 @@ func (t Topology) Resolve(hosts map[string][]netip.Addr, lookup func(name string
 			n.Address, n.AddressFrom = a, "/etc/hosts"
 			continue
 		}
+		if lookup == nil {
+			continue
+		}
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()

@@ -2,7 +2,6 @@ package checkstest
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -103,7 +102,7 @@ func settings(t *testing.T, m *checks.Module, text []byte) checks.Settings {
 	out := checks.Settings{}
 	for key, value := range raw {
 		i := slices.IndexFunc(m.Settings, func(s checks.AnySetting) bool {
-			return cmp.Or(s.About().Key, "--"+s.About().Flag) == key
+			return s.Name() == key
 		})
 		require.GreaterOrEqual(t, i, 0, "%s has no setting %s", m.Name, key)
 		v, err := m.Settings[i].Decode(Strict(value))

@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine/path"
 	"carbonio-check/fixtures/netsim"
+	"carbonio-check/machine/path"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

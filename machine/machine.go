@@ -1,32 +1,27 @@
-// Package machine is the real checks.Host: the machine this program runs on.
+// Package machine is the real checks.Host: the machine this program runs on. A
+// machine can be looked at where it runs Linux, as every Carbonio node does;
+// elsewhere, as on an administrator's own, there are its files.
 package machine
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 
 	"carbonio-check/checks"
 )
 
+// Files is a host of which nothing but files can be looked at.
+func Files(root string) (checks.Host, error) {
+	if root == "" {
+		root = "/"
+	}
+	return checks.Host{Files: os.DirFS(root), Run: runNothing, Machine: foreign{}, Secret: Secret}, nil
+}
+
 // errForeign answers every question that only a running system can: the root
 // holds another one, and the facts of this machine are not its facts.
 var errForeign = errors.New("not run: --root reads another system")
-
-// Local is the machine we run on. With a root other than "/" it is the system
-// that lies there: its files can be read, and nothing of it runs.
-func Local(root string) (checks.Host, error) {
-	if root == "" || filepath.Clean(root) == "/" {
-		return checks.Host{Files: os.DirFS("/"), Run: run, Machine: newLocal(), Network: Net{}, Secret: Secret}, nil
-	}
-	files, err := openChroot(root)
-	if err != nil {
-		return checks.Host{}, fmt.Errorf("--root: %w", err)
-	}
-	return checks.Host{Files: files, Run: runNothing, Machine: foreign{}, Network: Net{}, Secret: Secret}, nil
-}
 
 func runNothing(context.Context, string, ...string) (string, error) { return "", errForeign }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine/packages"
+	"carbonio-check/checks/packages"
 	"carbonio-check/platform"
 )
 
@@ -57,18 +57,35 @@ func unquote(s string) string {
 	return s
 }
 
+// versionFile says on every node with carbonio-core which release it is, in one
+// line: "26.6.0" (carbonio-core's package).
+const versionFile = "/opt/zextras/.version"
+
+// Release is the release of Carbonio that is installed on the machine, and the
+// file that says so; zero where none does.
+func Release(host checks.Host) (platform.Release, string) {
+	text, err := host.ReadFile(versionFile)
+	if err != nil {
+		return platform.Release{}, ""
+	}
+	r, err := platform.ParseRelease(text)
+	if err != nil {
+		return platform.Release{}, ""
+	}
+	return r, versionFile
+}
+
 // Installed tells which components of Carbonio the packages on the machine
 // make up: none before the installation, platform.Every where packages of
-// Carbonio are there but none that tells a component. The release is always
-// zero: no package carries it.
-func Installed(host checks.Host) ([]platform.Component, platform.Release, error) {
+// Carbonio are there but none that tells a component.
+func Installed(host checks.Host) ([]platform.Component, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), packageTimeout)
 	defer cancel()
 	names, err := packages.Installed(ctx, host)
 	if err != nil {
-		return nil, platform.Release{}, fmt.Errorf("what of Carbonio is installed: %w", err)
+		return nil, fmt.Errorf("what of Carbonio is installed: %w", err)
 	}
-	return components(names), platform.Release{}, nil
+	return components(names), nil
 }
 
 func components(installed []string) []platform.Component {

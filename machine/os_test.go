@@ -66,12 +66,27 @@ func TestInstalled(t *testing.T) {
 		Files: checkstest.Files(nil),
 		Run:   checkstest.Commands(map[string]string{`rpm -qa --qf %{NAME}\n`: "carbonio-mta\nbash\n"}),
 	}
-	got, release, err := Installed(host)
+	got, err := Installed(host)
 	require.NoError(t, err)
 	require.Equal(t, []platform.Component{platform.MTA}, got)
-	require.True(t, release.IsZero())
 
 	host.Run = checkstest.Commands(nil)
-	_, _, err = Installed(host)
+	_, err = Installed(host)
 	require.ErrorContains(t, err, "what of Carbonio is installed")
+}
+
+func TestRelease(t *testing.T) {
+	of := func(text string) (platform.Release, string) {
+		return Release(checks.Host{Files: checkstest.Files(map[string]string{"opt/zextras/.version": text})})
+	}
+	r, from := of("25.3.1\n")
+	require.Equal(t, platform.Release{Year: 25, Month: 3, Patch: 1}, r)
+	require.Equal(t, "/opt/zextras/.version", from)
+	for _, text := range []string{"", "soon", "26.13.0"} {
+		r, from = of(text)
+		require.True(t, r.IsZero(), text)
+		require.Empty(t, from)
+	}
+	r, _ = Release(checks.Host{Files: checkstest.Files(nil)})
+	require.True(t, r.IsZero())
 }

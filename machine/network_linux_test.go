@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine/path"
 	"carbonio-check/fixtures/netsim"
+	"carbonio-check/machine/path"
 )
 
 var (

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine/path"
+	"carbonio-check/machine/path"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine/path"
+	"carbonio-check/machine/path"
 )
 
 // Net is the real checks.Network: the network as this machine sees it.
