@@ -2,7 +2,6 @@ package runner
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,92 +9,169 @@ import (
 	"carbonio-check/checks"
 )
 
-// Judge has every module judge its observations, and completes what they say:
-// what does not apply is skipped with its reason, silence is unknown, a failure
-// that another one explains is its consequence. The findings are in the order
-// of the catalogue, then of target and vantage.
-func Judge(modules []checks.Module, sel Selection, scope checks.Scope, seen []checks.Observation) []checks.Finding {
-	var findings []checks.Finding
-	rank := map[string]int{}
-	bySubject := map[string][]checks.Observation{}
-	for _, o := range seen {
-		bySubject[o.Subject] = append(bySubject[o.Subject], o)
+// A Judgement is the answer to a run: the findings in the order of the catalogue,
+// then of target and vantage; of how much of what was asked they speak; and the
+// verdict.
+type Judgement struct {
+	Findings []checks.Finding
+	Coverage Coverage
+	Verdict  Verdict
+}
+
+// Judge has every module judge what was seen of it, and completes what they say:
+// what does not apply is skipped with its reason, silence is unknown, and what
+// another finding explains names it.
+func Judge(suite checks.Suite, record Record) Judgement {
+	j := judging{suite: suite, record: record, bySubject: map[string][]checks.Observation{}}
+	for _, o := range record.Observations {
+		j.bySubject[o.Subject] = append(j.bySubject[o.Subject], o)
 	}
-	needs := map[string][]string{}
-	for _, m := range modules {
-		for _, c := range m.Checks() {
-			rank[c.ID] = len(rank)
-			needs[c.ID] = c.Needs
-		}
-		said := judge(m, scope, bySubject[m.Name()], findings)
-		findings = append(findings, judgeSubject(m, sel, scope, bySubject[m.Name()], said)...)
+	for _, m := range suite.Modules() {
+		j.module(m)
 	}
-	block(findings, needs)
-	slices.SortStableFunc(findings, func(a, b checks.Finding) int {
+	explain(j.findings)
+	rank := map[*checks.Check]int{}
+	for i, c := range suite.Checks() {
+		rank[c] = i
+	}
+	slices.SortStableFunc(j.findings, func(a, b checks.Finding) int {
 		return cmp.Or(cmp.Compare(rank[a.Check], rank[b.Check]),
 			natural(a.Target, b.Target), cmp.Compare(a.Vantage, b.Vantage))
 	})
-	return findings
-}
-
-// judgeSubject completes the judgement on one subject, all: exactly the selected checks,
-// each with something to say for every vantage.
-func judgeSubject(m checks.Module, sel Selection, scope checks.Scope, seen []checks.Observation, all []checks.Finding) []checks.Finding {
-	said := map[string][]checks.Finding{}
-	for _, f := range all {
-		said[f.Check] = append(said[f.Check], f)
-	}
-	var out []checks.Finding
-	for _, c := range m.Checks() {
-		if !sel.Has(c.ID) {
-			continue
-		}
-		platformWide := false
-		for _, f := range said[c.ID] {
-			v := scope.Vantage(f.Vantage)
-			platformWide = platformWide || f.Vantage == ""
-			if f.Vantage == "" || notApplicable(c, scope, v) == "" {
-				out = append(out, complete(f, c))
-			}
-		}
-		for _, v := range scope.Vantages {
-			spoke := slices.ContainsFunc(said[c.ID], func(f checks.Finding) bool { return f.Vantage == v.Node })
-			switch why := notApplicable(c, scope, v); {
-			case why != "":
-				out = append(out, checks.Finding{Check: c.ID, Vantage: v.Node, Status: checks.Skip, Message: why})
-			case !spoke && !platformWide:
-				out = append(out, silence(c, v, seen))
-			}
-		}
-	}
+	out := Judgement{Findings: j.findings, Coverage: coverage(suite, record, j.findings)}
+	out.Verdict = verdict(out, record)
 	return out
 }
 
-// judge calls the module; a judge that panics has judged nothing. A module that
-// concludes stands behind those it concludes from.
-func judge(m checks.Module, scope checks.Scope, seen []checks.Observation, before []checks.Finding) (out []checks.Finding) {
+// judging is a judgement under way.
+type judging struct {
+	suite     checks.Suite
+	record    Record
+	bySubject map[string][]checks.Observation
+	findings  []checks.Finding
+	clusters  []checks.Cluster
+}
+
+// module takes the findings of a module: those of the selected checks, each with
+// something to say for every vantage.
+func (j *judging) module(m *checks.Module) {
+	said := map[*checks.Check][]checks.Finding{}
+	for _, f := range j.ask(m) {
+		if f.Check == nil || j.suite.Module(f.Check) != m {
+			f = foreign(m, f)
+		}
+		said[f.Check] = append(said[f.Check], f)
+	}
+	for _, c := range m.Checks {
+		if j.record.Asked.Has(c.ID) {
+			j.check(m, c, said[c])
+		}
+	}
+}
+
+// ask calls the judge. One that panics has judged nothing.
+func (j *judging) ask(m *checks.Module) (out []checks.Finding) {
 	defer func() {
 		if p := recover(); p != nil {
 			out = nil
-			for _, c := range m.Checks() {
-				out = append(out, checks.Finding{
-					Check: c.ID, Status: checks.Unknown,
-					Message: fmt.Sprintf("a defect of carbonio-check, please report it: panic: %v", p),
-				})
+			for _, c := range m.Checks {
+				f := c.Unknown(checks.Proof{}, "", "%s", checks.Defect("panic: %v", p))
+				f.Defect = true
+				out = append(out, f)
 			}
 		}
 	}()
-	if c, ok := m.(checks.Concluder); ok {
-		return c.Conclude(scope, before)
+	if m.Conclude != nil {
+		return m.Conclude(j.record.Scope, j.findings, j.clusters)
 	}
-	return m.Judge(scope, seen)
+	findings, clusters := m.Judge(j.record.Scope, checks.NewRecord(j.bySubject[m.Name]))
+	for _, c := range clusters {
+		if j.suite.Module(c.Check) == m && j.record.Asked.Has(c.Check.ID) {
+			j.clusters = append(j.clusters, c)
+		}
+	}
+	return findings
+}
+
+// foreign is a finding of a check that its module does not have: it is shown as
+// the defect that it is, under the module's first check.
+func foreign(m *checks.Module, f checks.Finding) checks.Finding {
+	id := "no check"
+	if f.Check != nil {
+		id = f.Check.ID
+	}
+	out := m.Checks[0].Unknown(checks.From(f.Vantage), f.Target, "%s", checks.Defect("a finding of %s, which %s does not have: %s: %s", id, m.Name, f.Status, f.Message))
+	out.Defect = true
+	return out
+}
+
+// check completes what was said of one check.
+func (j *judging) check(m *checks.Module, c *checks.Check, said []checks.Finding) {
+	scope := j.record.Scope
+	platformWide := false
+	for _, f := range said {
+		platformWide = platformWide || f.Vantage == ""
+		if f.Vantage == "" || j.notApplicable(c, scope.Vantage(f.Vantage)) == "" {
+			j.findings = append(j.findings, complete(f))
+		}
+	}
+	for _, v := range scope.Vantages {
+		spoke := slices.ContainsFunc(said, func(f checks.Finding) bool { return f.Vantage == v.Node })
+		switch why := j.notApplicable(c, v); {
+		case why != "":
+			j.findings = append(j.findings, c.Skip(checks.From(v.Node), "", "%s", why))
+		case !j.record.asked(v.Node).Has(c.ID):
+			j.findings = append(j.findings, c.Unknown(checks.From(v.Node), "", "was not asked for on %s", v.Node))
+		case !spoke && !platformWide:
+			j.findings = append(j.findings, j.silence(m, c, v))
+		}
+	}
+}
+
+// asked is what was asked for on a node.
+func (r Record) asked(vantage string) Selection {
+	if n, ok := r.nodes[vantage]; ok {
+		return n.Asked
+	}
+	return r.Asked
+}
+
+// notApplicable is why a check makes no sense from a vantage. A look that was
+// made all the same is judged.
+func (j *judging) notApplicable(c *checks.Check, v checks.Vantage) string {
+	why := NotApplicable(c, j.record.asked(v.Node), j.record.Scope, v)
+	if why != "" && c.Wants != nil && j.looked(c, v) {
+		return ""
+	}
+	return why
+}
+
+// looked says whether a look that the check is judged from was made from a
+// vantage, with or without success.
+func (j *judging) looked(c *checks.Check, v checks.Vantage) bool {
+	m := j.suite.Module(c)
+	return slices.ContainsFunc(j.bySubject[m.Name], func(o checks.Observation) bool {
+		return o.Vantage == v.Node && judgedFrom(c, o)
+	})
+}
+
+// judgedFrom says whether an observation is of a look of the check, or stands for
+// one whose targets could not be listed.
+func judgedFrom(c *checks.Check, o checks.Observation) bool {
+	kind := o.Kind
+	if kind == KindPlan {
+		kind = o.Target.Name
+	}
+	return slices.ContainsFunc(c.Looks, func(l checks.AnyLook) bool { return l.Name() == kind })
 }
 
 // complete fills in from the catalogue what a finding need not repeat.
-func complete(f checks.Finding, c checks.Check) checks.Finding {
+func complete(f checks.Finding) checks.Finding {
 	if f.Status == checks.Fail || f.Status == checks.Warn {
-		f.Remedy = cmp.Or(f.Remedy, c.Remedy)
-		f.Source = cmp.Or(f.Source, c.Source)
+		f.Remedy = cmp.Or(f.Remedy, f.Check.Remedy)
+		if len(f.Sources) == 0 {
+			f.Sources = f.Check.Sources
+		}
 	}
 	return f
 }
@@ -103,75 +179,144 @@ func complete(f checks.Finding, c checks.Check) checks.Finding {
 // silence is the finding for a check of which its judge said nothing: unknown,
 // with the reason why its looks saw nothing; a skip only when there was nothing
 // to look at in the first place.
-func silence(c checks.Check, v checks.Vantage, seen []checks.Observation) checks.Finding {
-	f := checks.Finding{Check: c.ID, Vantage: v.Node, Status: checks.Skip, Message: "nothing to look at"}
-	for _, o := range seen {
-		if o.Vantage != v.Node || o.Target.Kind != KindPlan && !slices.Contains(c.Looks, o.Target.Kind) {
+func (j *judging) silence(m *checks.Module, c *checks.Check, v checks.Vantage) checks.Finding {
+	if m.Conclude != nil {
+		return j.unconcluded(c, v)
+	}
+	from := checks.From(v.Node)
+	if c.Wants != nil && !j.looked(c, v) {
+		return c.Skip(from, "", "%s", NotConfigured(c.Wants))
+	}
+	out := c.Skip(from, "", "nothing to look at")
+	for _, o := range j.bySubject[m.Name] {
+		if o.Vantage != v.Node || !judgedFrom(c, o) {
 			continue
 		}
-		f.Status, f.Message = checks.Unknown, "looked at, but nothing was concluded from it"
-		if o.Error != "" {
-			f.Message = "could not be seen: " + o.Error
-			return f
+		out = c.Unknown(from, "", "looked at, but nothing was concluded from it")
+		if o.Unseen != nil {
+			return c.Unknown(from, "", "could not be seen: %s", o.Unseen)
 		}
 	}
-	return f
+	return out
 }
 
-// block turns every failure, or blindness, that a failure it needs explains
-// into a skip that names the root cause.
-func block(findings []checks.Finding, needs map[string][]string) {
-	failed := map[checks.Ref][]int{}
-	for i, f := range findings {
-		if r := (checks.Ref{Check: f.Check, Target: f.Target}); f.Status == checks.Fail {
-			failed[r] = append(failed[r], i)
+// NotConfigured is the reason to skip what only the user can make possible.
+func NotConfigured(wanted checks.AnySetting) string {
+	about := wanted.About()
+	if about.Flag != "" {
+		return "not configured: --" + about.Flag
+	}
+	return "not configured: " + about.Key + " in the configuration (-c)"
+}
+
+// unconcluded is said for a subject that concludes and had nothing to conclude
+// from: unknown where there should have been a cluster.
+func (j *judging) unconcluded(c *checks.Check, v checks.Vantage) checks.Finding {
+	for _, f := range j.findings {
+		if f.Check.Clusters && f.Vantage == v.Node && f.Status == checks.Unknown {
+			return c.Unknown(checks.From(v.Node), "", "no cluster could be seen")
 		}
 	}
-	cause := func(f checks.Finding) (int, bool) {
-		refs := slices.Clone(f.Needs)
-		for _, id := range needs[f.Check] {
-			refs = append(refs, checks.Ref{Check: id, Target: f.Target})
-		}
-		for _, r := range refs {
-			for _, i := range failed[r] {
-				// What is said of the whole platform stands above every vantage, and
-				// so does what a node found of itself.
-				if v := findings[i].Vantage; v == f.Vantage || v == "" || f.Vantage == "" || v == r.Target {
-					return i, true
-				}
-			}
-		}
-		return 0, false
+	return c.Skip(checks.From(v.Node), "", "nothing to look at")
+}
+
+// Coverage says of how much a judgement speaks. It counts checks, on each node
+// from which they were asked for.
+type Coverage struct {
+	Asked   int            `json:"asked"`
+	Looked  int            `json:"looked_at"`
+	Skipped map[string]int `json:"skipped,omitempty"` // by reason
+	Unseen  int            `json:"unseen"`
+}
+
+// coverage counts. A check on a node was unseen where one of its findings is
+// unknown, and skipped where none of them is more than a skip of its own.
+func coverage(suite checks.Suite, record Record, findings []checks.Finding) Coverage {
+	type key struct {
+		check   *checks.Check
+		vantage string
 	}
-	roots := map[int]int{}
-	for i, f := range findings {
-		if f.Status != checks.Fail && f.Status != checks.Unknown {
+	of := map[key][]checks.Finding{}
+	for _, f := range findings {
+		k := key{f.Check, f.Vantage}
+		of[k] = append(of[k], f)
+	}
+	out := Coverage{Skipped: map[string]int{}}
+	for _, c := range suite.Checks() {
+		if !record.Asked.Has(c.ID) {
 			continue
 		}
-		root, blocked := cause(f)
-		// A root is not explained itself. Needs are a few links deep; a ring
-		// of them is cut where it closes.
-		for steps := 0; blocked && steps < len(needs); steps++ {
-			next, more := cause(findings[root])
-			if !more || next == i {
-				break
-			}
-			root = next
-		}
-		if blocked && root != i {
-			roots[i] = root
+		for _, v := range record.Scope.Vantages {
+			own := of[key{c, v.Node}]
+			out.add(slices.Concat(own, of[key{c, ""}]))
 		}
 	}
-	for i, root := range roots {
-		if _, alsoBlocked := roots[root]; alsoBlocked {
-			continue // a ring: leave one of it standing
+	return out
+}
+
+func (c *Coverage) add(findings []checks.Finding) {
+	c.Asked++
+	reason, unseen, looked := "", false, false
+	for _, f := range findings {
+		switch {
+		case f.Status == checks.Unknown, f.Cause != nil && f.Status == checks.Skip:
+			unseen = true
+		case f.Status == checks.Skip:
+			reason = cmp.Or(reason, f.Message)
+		default:
+			looked = true
 		}
-		r := findings[root]
-		findings[i].Status = checks.Skip
-		findings[i].BlockedBy = &checks.Ref{Check: r.Check, Target: r.Target}
-		findings[i].Message = "blocked by " + findings[i].BlockedBy.String()
-		findings[i].Remedy, findings[i].Source = "", ""
 	}
+	switch {
+	case looked:
+		c.Looked++
+	case unseen:
+		c.Unseen++
+	default:
+		c.Skipped[reason]++
+	}
+}
+
+// Verdict is the answer to the question that was asked.
+type Verdict string
+
+// The verdicts. Ready and not ready are said of a node or a platform, of which
+// everything was asked that applies; the others of what was asked.
+const (
+	Ready          Verdict = "ready"           // nothing failed, and everything was seen
+	NotReady       Verdict = "not-ready"       // something failed
+	Passed         Verdict = "passed"          // nothing that was asked for failed, and all of it was seen
+	Failed         Verdict = "failed"          // something that was asked for failed
+	Undetermined   Verdict = "undetermined"    // nothing failed, but not all was seen
+	NothingChecked Verdict = "nothing-checked" // nothing that was asked for applies here
+)
+
+func verdict(j Judgement, record Record) Verdict {
+	failed, unknown, looked := false, false, false
+	for _, f := range j.Findings {
+		switch f.Status {
+		case checks.Fail:
+			failed = true
+		case checks.Unknown:
+			unknown = true
+		case checks.Pass, checks.Warn:
+			looked = true
+		}
+	}
+	whole := record.Asked.All()
+	switch {
+	case failed && whole:
+		return NotReady
+	case failed:
+		return Failed
+	case unknown, record.Run.Interrupted, record.Partial:
+		return Undetermined
+	case !looked:
+		return NothingChecked
+	case whole:
+		return Ready
+	}
+	return Passed
 }
 
 // natural compares names as a person would: mbox2 before mbox10.

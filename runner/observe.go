@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	// grace is what a look whose deadline is over may still take to hand in
 	// what it saw; after that it is left behind.
 	grace = 50 * time.Millisecond
+	// MaxObservation bounds the data of one look, in bytes: half a line of an
+	// observations file.
+	MaxObservation = maxLine / 2
 )
 
 // Options bound the looking. The zero value means the defaults.
@@ -59,45 +63,105 @@ func (o Options) withDefaults() Options {
 }
 
 // Observe looks at everything in the plan and returns one observation for each
-// look, in the order of the plan, whatever finished first. When ctx ends, what
+// look, in the order of the plan, whatever finished first. What timed out while
+// this machine was too busy to be on time is looked at again. When ctx ends, what
 // was not seen by then says so: the report of what was seen can still be written.
 func Observe(ctx context.Context, plan Plan, host checks.Host, vantage string, opts Options) []checks.Observation {
-	opts = opts.withDefaults()
+	o := observer{host: host, vantage: vantage, opts: opts.withDefaults(), late: watchLateness()}
+	defer o.late.stop()
 	seen := make([]checks.Observation, len(plan.looks))
-	inFlight := make(chan struct{}, opts.Parallel)
-	doors := map[string]*door{}
+	inFlight := make(chan struct{}, o.opts.Parallel)
+	hosts := map[string]*hostSlots{}
 	var wg sync.WaitGroup
 	queue := newQueue(plan)
 	for i, l := range plan.looks {
-		d := doors[l.address()]
-		if d == nil {
-			d = &door{slots: make(chan struct{}, opts.PerHost)}
-			doors[l.address()] = d
+		h := hosts[l.address()]
+		if h == nil {
+			h = &hostSlots{slots: make(chan struct{}, o.opts.PerHost)}
+			hosts[l.address()] = h
 		}
 		wg.Go(func() {
 			defer queue.enter(l)()
-			o := checks.Observation{Subject: l.module.Name(), Target: l.target, Vantage: vantage}
 			if l.address() != "" {
-				d.slots <- struct{}{}
-				defer func() { <-d.slots }()
+				h.slots <- struct{}{}
+				defer func() { <-h.slots }()
 			}
 			inFlight <- struct{}{}
 			defer func() { <-inFlight }()
-			o.At = time.Now()
-			switch {
-			case ctx.Err() != nil:
-				o.Error = "not looked at: " + whyEnded(ctx)
-			case l.address() != "" && d.dead():
-				o.Error = "not looked at: nothing at this address answered the looks before it"
-			default:
-				o = l.observe(ctx, host, o, opts)
-				d.note(o.Took < l.deadline(opts))
-			}
-			seen[i] = o
+			seen[i] = o.look(ctx, l, h)
 		})
 	}
 	wg.Wait()
+	o.again(ctx, plan, seen)
 	return append(append([]checks.Observation(nil), plan.failed...), seen...)
+}
+
+// An observer makes the looks of one run.
+type observer struct {
+	host    checks.Host
+	vantage string
+	opts    Options
+	late    *lateness
+}
+
+// look makes one look, unless there is no more time, or nobody at its address
+// responds.
+func (ob observer) look(ctx context.Context, l look, h *hostSlots) checks.Observation {
+	o := checks.Observation{Subject: l.subject, Kind: l.Kind, Target: l.Target, Vantage: ob.vantage, At: time.Now()}
+	switch {
+	case ctx.Err() != nil:
+		o.Unseen = ended(ctx)
+	case l.address() != "" && h.dead():
+		o.Unseen = &checks.Unseen{Code: checks.HostSilent}
+	default:
+		o = l.observe(ctx, ob.host, o, ob.opts)
+		h.note(o.Took < l.deadline(ob.opts))
+	}
+	return o
+}
+
+// secondLooks is how many looks that are made again are in flight at once.
+const secondLooks = 8
+
+// again looks once more, few at a time, at what came to nothing for want of our
+// own time or descriptors; what does so again is not known.
+func (ob observer) again(ctx context.Context, plan Plan, seen []checks.Observation) {
+	slots := make(chan struct{}, secondLooks)
+	var wg sync.WaitGroup
+	for i, l := range plan.looks {
+		if l.Grace > 0 || !ob.starved(l, seen[i]) {
+			continue // a look that writes is not made twice
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if ctx.Err() == nil {
+				seen[i] = ob.secondLook(ctx, l, seen[i])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (ob observer) secondLook(ctx context.Context, l look, first checks.Observation) checks.Observation {
+	o := first
+	o.At, o.Took, o.Data, o.Unseen = time.Now(), 0, nil, nil
+	o = l.observe(ctx, ob.host, o, ob.opts)
+	if by := ob.late.worst(o.At, o.At.Add(o.Took)); by > 0 && ob.starved(l, o) {
+		o.Data, o.Unseen = nil, &checks.Unseen{Code: checks.Starved, Words: fmt.Sprintf("its own timers were %v late, twice", by.Round(time.Millisecond))}
+	}
+	return o
+}
+
+// starved says whether a look came to nothing for a reason that may be ours: it
+// said so, or it waited for most of its time while our own timers were late.
+func (ob observer) starved(l look, o checks.Observation) bool {
+	if o.Unseen != nil && o.Unseen.Code == checks.Starved {
+		return true
+	}
+	deadline := l.deadline(ob.opts)
+	waited := o.Took >= deadline*2/5 // half of the time is what a look leaves for a second source
+	return waited && ob.late.worst(o.At, o.At.Add(o.Took)) > deadline/10
 }
 
 // A queue lets the looks that want to be alone wait for all others, and then
@@ -110,7 +174,7 @@ type queue struct {
 func newQueue(plan Plan) *queue {
 	q := &queue{alone: make(chan struct{}, 1)}
 	for _, l := range plan.looks {
-		if !l.target.Alone {
+		if !l.Alone {
 			q.others.Add(1)
 		}
 	}
@@ -119,7 +183,7 @@ func newQueue(plan Plan) *queue {
 
 // enter waits for the look's turn, and returns how to leave.
 func (q *queue) enter(l look) (leave func()) {
-	if !l.target.Alone {
+	if !l.Alone {
 		return q.others.Done
 	}
 	q.others.Wait()
@@ -127,27 +191,31 @@ func (q *queue) enter(l look) (leave func()) {
 	return func() { <-q.alone }
 }
 
+func target(name string) checks.Target[json.RawMessage] {
+	return checks.Target[json.RawMessage]{Name: name}
+}
+
 // address is what the bound per host counts; empty for this machine.
 func (l look) address() string {
-	if h, _, err := net.SplitHostPort(l.target.Address); err == nil {
+	if h, _, err := net.SplitHostPort(l.Target.Address); err == nil {
 		return h
 	}
-	if l.target.Address != "" && l.target.Address[0] != '/' {
-		return l.target.Address
+	if l.Target.Address != "" && !strings.HasPrefix(l.Target.Address, "/") {
+		return l.Target.Address
 	}
-	return l.target.Node
+	return l.Target.Node
 }
 
 func (l look) deadline(opts Options) time.Duration {
-	if l.target.Timeout > 0 {
-		return l.target.Timeout
+	if l.Timeout > 0 {
+		return l.Timeout
 	}
 	return opts.Timeout
 }
 
 // observe makes one look, and takes whatever comes of it.
 func (l look) observe(ctx context.Context, host checks.Host, o checks.Observation, opts Options) checks.Observation {
-	what := l.module.Name() + " " + l.target.Name
+	what := l.subject + " " + l.Target.Name
 	opts.Progress.Began(what)
 	defer opts.Progress.Ended(what)
 	deadline := l.deadline(opts)
@@ -155,24 +223,23 @@ func (l look) observe(ctx context.Context, host checks.Host, o checks.Observatio
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 
-	data, err := guard(ctx, max(grace, l.target.Grace), func() (json.RawMessage, error) {
-		v, err := l.module.Observe(ctx, host, l.target)
-		if v == nil {
-			return nil, err
-		}
-		raw, jsonErr := json.Marshal(v)
-		return raw, errors.Join(err, jsonErr)
-	})
+	data, err := guard(ctx, max(grace, l.Grace), func() (json.RawMessage, error) { return l.Planned.Observe(ctx, host) })
 	o.Took = time.Since(o.At)
 	o.Data = data
 	switch {
 	case err != nil && parent.Err() != nil:
-		o.Error = whyEnded(parent)
+		o.Unseen = ended(parent)
 	case err != nil:
-		o.Error = reason(err, deadline)
+		why := unseen(err, deadline)
+		o.Unseen = &why
+	case len(data) > MaxObservation:
+		o.Data, o.Unseen = nil, &checks.Unseen{Code: checks.TooLarge, Words: fmt.Sprintf("what was seen takes %d bytes, more than %d", len(data), MaxObservation)}
 	}
 	return o
 }
+
+// errPanic is the error of a look, a plan or a judge that panicked.
+var errPanic = errors.New("panic")
 
 // guard calls f in a goroutine of its own: a panic becomes an error, and f is
 // left behind when it ignores its context and the grace after it.
@@ -186,7 +253,7 @@ func guard[T any](ctx context.Context, grace time.Duration, f func() (T, error))
 		var r result
 		defer func() {
 			if p := recover(); p != nil {
-				r.err = fmt.Errorf("a defect of carbonio-check, please report it: panic: %v", p)
+				r.err = fmt.Errorf("%w: %v", errPanic, p)
 			}
 			done <- r
 		}()
@@ -206,41 +273,46 @@ func guard[T any](ctx context.Context, grace time.Duration, f func() (T, error))
 	}
 }
 
-// reason words an error; a deadline of ours names its length.
-func reason(err error, deadline time.Duration) string {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("no answer within %v", deadline)
+// unseen is the reason that an error stands for; a deadline of ours names its
+// length.
+func unseen(err error, deadline time.Duration) checks.Unseen {
+	if errors.Is(err, errPanic) {
+		return checks.Unseen{Code: checks.Defective, Words: checks.Defect("%v", err)}
 	}
-	return err.Error()
+	why := checks.Why(err)
+	if why.Code == checks.TimedOut {
+		why.Words = deadline.String()
+	}
+	return why
 }
 
-// whyEnded words the end of a whole run.
-func whyEnded(ctx context.Context) string {
+// ended is the end of a whole run.
+func ended(ctx context.Context) *checks.Unseen {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "the deadline of the run was over"
+		return &checks.Unseen{Code: checks.RunOver}
 	}
-	return "the run was interrupted"
+	return &checks.Unseen{Code: checks.Interrupted}
 }
 
-// A door bounds the looks at one address. When the first look that was let in
+// hostSlots bound the looks at one address. When the first look that was let in
 // ran out of time, and nothing that was let in with it was answered either, the
 // host is taken for dead: the rest would only make the run a time-out longer.
-type door struct {
+type hostSlots struct {
 	slots    chan struct{}
 	mu       sync.Mutex
 	answered bool
 	silent   bool
 }
 
-func (d *door) note(answered bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.answered = d.answered || answered
-	d.silent = d.silent || !answered
+func (h *hostSlots) note(answered bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answered = h.answered || answered
+	h.silent = h.silent || !answered
 }
 
-func (d *door) dead() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.silent && !d.answered
+func (h *hostSlots) dead() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.silent && !h.answered
 }

@@ -1,0 +1,202 @@
+package runner
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"carbonio-check/checks"
+	"carbonio-check/platform"
+)
+
+// A Record is what one or more nodes saw, to be judged together.
+type Record struct {
+	Run   Run
+	Asked Selection // by any of them
+	Scope checks.Scope
+	// Notes are what a reader of the report must know of how it was made: a file
+	// that is cut, a node that was observed with other settings.
+	Notes []string
+	// Partial: something that was given could not be judged.
+	Partial      bool
+	Observations []checks.Observation
+	nodes        map[string]Node // by vantage
+}
+
+// normal is the name of a node as topologies spell it.
+func normal(node string) string { return strings.ToLower(strings.TrimSuffix(node, ".")) }
+
+// Merge puts what several nodes saw together, for one judgement. They must speak
+// of one platform: nodes that were told different inventories cannot be judged
+// together. A file that was cut or changed, and a node that the inventory does
+// not know, cost themselves and no other: what they do not hold is unknown.
+func Merge(nodes []Node) (Record, error) {
+	nodes, notes, err := distinct(nodes)
+	if err != nil {
+		return Record{}, err
+	}
+	if len(nodes) == 0 {
+		return Record{}, errors.New("no observations to judge")
+	}
+	out := Record{
+		Run: nodes[0].Run, Asked: nodes[0].Asked, Scope: nodes[0].Scope,
+		Notes: notes, nodes: map[string]Node{},
+	}
+	out.Scope.Vantages = nil
+	ends := time.Time{}
+	for _, n := range nodes {
+		topology, err := mergeTopology(out.Scope.Topology, n.Scope.Topology)
+		if err != nil {
+			return Record{}, fmt.Errorf("%s and %s: %w", nodes[0].Name(), n.Name(), err)
+		}
+		out.Scope.Topology = topology
+		out.Asked = out.Asked.join(n.Asked)
+		out.Run.Interrupted = out.Run.Interrupted || n.Run.Interrupted
+		if n.Run.Started.Before(out.Run.Started) {
+			out.Run.Started = n.Run.Started
+		}
+		if e := n.Run.Started.Add(n.Run.Took); e.After(ends) {
+			ends = e
+		}
+	}
+	for _, n := range nodes {
+		if t := out.Scope.Topology; t.Inventory != nil && !known(t, n.Name()) && !n.Asked.Only("inventory") {
+			out.Notes = append(out.Notes, fmt.Sprintf("%s is not a node of the inventory: what it saw is not judged", n.Name()))
+			out.Partial = true
+			continue
+		}
+		out.add(n)
+	}
+	if len(out.nodes) == 0 {
+		return Record{}, errors.New("none of the nodes that looked is in the inventory")
+	}
+	out.Run.Took = ends.Sub(out.Run.Started)
+	out.Scope.Release = majority(out.Scope.Vantages)
+	return out, nil
+}
+
+func known(t platform.Topology, name string) bool {
+	_, ok := t.Node(name)
+	return ok
+}
+
+// add takes what a node saw, of a file that was changed nothing. What it planned
+// and does not hold was not seen.
+func (r *Record) add(n Node) {
+	if n.Fault != "" {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: the observations of %s: %s", n.File, n.Name(), n.Fault))
+		r.Partial = true
+		if !n.Cut {
+			n.Observations = nil
+		}
+	}
+	r.nodes[n.Name()] = n
+	r.Scope.Vantages = append(r.Scope.Vantages, n.Scope.Self())
+	there := map[string]bool{}
+	for _, o := range n.Observations {
+		there[o.Subject+"."+o.Kind+" "+o.Target.Name] = true
+		r.Observations = append(r.Observations, o)
+	}
+	for _, look := range slices.Sorted(maps.Keys(n.Planned)) {
+		subject, kind, _ := strings.Cut(look, ".")
+		for _, t := range n.Planned[look] {
+			if there[look+" "+t.Name] {
+				continue
+			}
+			o := checks.Observation{
+				Subject: subject, Kind: kind, Target: target(t.Name), Vantage: n.Name(), At: n.Run.Started,
+				Unseen: &checks.Unseen{Code: checks.Missing, Words: "the observations of " + n.Name() + " are not whole: " + cmp.Or(n.Fault, "the look is missing")},
+			}
+			o.Target.Node, o.Target.Address = t.Node, t.Address
+			r.Observations = append(r.Observations, o)
+		}
+	}
+}
+
+// distinct sorts nodes by name. The same file given twice is counted once; two
+// different ones of a node cannot be judged together. What is wrong is named.
+func distinct(nodes []Node) (out []Node, notes []string, err error) {
+	nodes = slices.Clone(nodes)
+	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, n := range nodes {
+		switch last := len(out) - 1; {
+		case n.Name() == "":
+			return nil, nil, fmt.Errorf("%s: it does not say which node looked", n.File)
+		case last < 0 || out[last].Name() != n.Name():
+			out = append(out, n)
+		case out[last].digest != "" && out[last].digest == n.digest:
+			notes = append(notes, fmt.Sprintf("%s is %s once more: counted once", n.File, out[last].File))
+		default:
+			return nil, nil, fmt.Errorf("%s is given twice, from runs %s (%s) and %s (%s): give one of them",
+				n.Name(), out[last].Run.ID, out[last].File, n.Run.ID, n.File)
+		}
+	}
+	return out, notes, nil
+}
+
+// majority is the release that most of the vantages have; of as many, the newer.
+func majority(vantages []checks.Vantage) platform.Release {
+	count := map[platform.Release]int{}
+	for _, v := range vantages {
+		count[v.Release]++
+	}
+	var most platform.Release
+	for r, n := range count {
+		if n > count[most] || n == count[most] && most.Before(r) {
+			most = r
+		}
+	}
+	return most
+}
+
+func mergeTopology(a, b platform.Topology) (platform.Topology, error) {
+	switch {
+	case a.Inventory != nil && b.Inventory != nil:
+		if !reflect.DeepEqual(a.Inventory.Groups, b.Inventory.Groups) {
+			return a, errors.New("they were told different inventories: observe with the same one")
+		}
+		return a, nil
+	case a.Inventory != nil:
+		return a, nil
+	case b.Inventory != nil:
+		return b, nil
+	}
+	for _, n := range b.Nodes {
+		if known, ok := a.Node(n.Name); !ok {
+			a.Nodes = append(a.Nodes[:len(a.Nodes):len(a.Nodes)], n)
+		} else if len(known.Components) == 0 {
+			a.Nodes = slices.Clone(a.Nodes)
+			for i := range a.Nodes {
+				if a.Nodes[i].Name == known.Name {
+					a.Nodes[i].Components = n.Components
+				}
+			}
+		}
+	}
+	return a, nil
+}
+
+// Compare notes with which settings nodes were observed that are not those of
+// whoever judges.
+func (r *Record) Compare(suite checks.Suite) {
+	ours := Given(suite, r.Scope)
+	for _, v := range r.Scope.Vantages {
+		var differ []string
+		theirs := r.nodes[v.Node].Settings
+		both := maps.Clone(ours)
+		maps.Copy(both, theirs)
+		for _, key := range slices.Sorted(maps.Keys(both)) {
+			if strings.HasPrefix(key, "policy.") && string(ours[key]) != string(theirs[key]) {
+				differ = append(differ, key)
+			}
+		}
+		if len(differ) > 0 {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s was observed with other settings than those it is judged by: %s", v.Node, strings.Join(differ, ", ")))
+		}
+	}
+}
