@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"carbonio-check/checks"
+	"carbonio-check/terminal"
 )
 
 // BenchmarkRender draws platforms of 10,000 and 100,000 findings; the time for
@@ -23,7 +24,7 @@ func BenchmarkRender(b *testing.B) {
 		for _, c := range []struct {
 			name   string
 			render func(io.Writer, Report) error
-		}{{"json", JSON}, {"junit", JUnit}, {"tty", tty(Terminal{Color: true})}} {
+		}{{"json", JSON}, {"junit", JUnit}, {"tty", tty(terminal.Terminal{Color: true})}} {
 			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) { perFinding(b, n, func() { _ = c.render(io.Discard, r) }) })
 		}
 		b.Run(fmt.Sprintf("new/%d", n), func(b *testing.B) { perFinding(b, n, func() { s.report(Options{}) }) })

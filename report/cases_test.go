@@ -2,12 +2,15 @@ package report
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/platform"
+	"carbonio-check/runner"
 )
 
-// The nodes of the complete HA example (SEED-HA).
+// The nodes of the manual's complete HA example.
 var platformNodes = []string{
 	"svc1", "svc2", "svc3", "mbox1", "mbox2", "mta1", "mta2", "proxy1", "proxy2",
 	"filesdocs1", "filesdocs2", "video1", "video2", "wsc1", "wsc2",
@@ -17,35 +20,71 @@ var platformNodes = []string{
 type scenario struct {
 	run      Run
 	findings []checks.Finding
+	verdict  runner.Verdict // empty: what the findings make
+	coverage runner.Coverage
 }
 
-func (s scenario) report(opts Options) Report { return New(s.run, s.findings, opts) }
+// report is that of the scenario, with the verdict that its findings make.
+func (s scenario) report(opts Options) Report {
+	j := runner.Judgement{Findings: s.findings, Verdict: runner.NothingChecked, Coverage: s.coverage}
+	for _, f := range s.findings {
+		switch {
+		case f.Status == checks.Fail:
+			j.Verdict = runner.NotReady
+		case f.Status == checks.Unknown && j.Verdict != runner.NotReady, s.run.Interrupted && j.Verdict != runner.NotReady:
+			j.Verdict = runner.Undetermined
+		case f.Status != checks.Skip && j.Verdict == runner.NothingChecked:
+			j.Verdict = runner.Ready
+		}
+	}
+	if s.verdict != "" {
+		j.Verdict = s.verdict
+	}
+	return New(s.run, j, opts)
+}
+
+// checked are the checks of the tests, by ID.
+var (
+	checked     = map[string]*checks.Check{}
+	checkedLock sync.Mutex
+)
+
+// check is the check of that ID.
+func check(id string) *checks.Check {
+	checkedLock.Lock()
+	defer checkedLock.Unlock()
+	if checked[id] == nil {
+		checked[id] = &checks.Check{ID: id}
+	}
+	return checked[id]
+}
 
 func (s *scenario) add(f ...checks.Finding) { s.findings = append(s.findings, f...) }
 
 // pass adds n findings that pass.
-func (s *scenario) pass(check string, n int) {
+func (s *scenario) pass(id string, n int) {
 	for i := range n {
-		s.add(seen(checks.Pass, check, fmt.Sprintf("target %d", i+1), "as it should be"))
+		s.add(seen(checks.Pass, id, fmt.Sprintf("target %d", i+1), "as it should be"))
 	}
 }
 
 // seen is a finding from svc1.
-func seen(status checks.Status, check, target, message string) checks.Finding {
+func seen(status checks.Status, id, target, message string) checks.Finding {
 	f := checks.Finding{
-		Check: check, Target: target, Vantage: fqdn("svc1"), Status: status, Message: message,
+		Check: check(id), Target: target, Vantage: fqdn("svc1"), Status: status, Message: message,
 		Took: 12 * time.Millisecond,
 	}
 	if status == checks.Fail || status == checks.Warn {
-		f.Source = "REQ26"
+		f.Sources = []platform.Source{platform.Requirements.On("network")}
 	}
 	return f
 }
 
 // blocked is a consequence.
-func blocked(check, target, byCheck, byTarget string) checks.Finding {
-	f := seen(checks.Skip, check, target, "blocked by "+byCheck+" "+byTarget)
-	f.BlockedBy = &checks.Ref{Check: byCheck, Target: byTarget}
+func blocked(id, target, byCheck, byTarget string) checks.Finding {
+	f := seen(checks.Skip, id, target, "blocked by "+byCheck+" "+byTarget)
+	cause := check(byCheck).On(byTarget)
+	f.Cause = &cause
 	return f
 }
 
@@ -69,7 +108,7 @@ func run(vantages ...string) Run {
 	}
 	for _, v := range vantages {
 		r.Vantages = append(r.Vantages, checks.Vantage{
-			Node: fqdn(v), Phase: checks.Preinstall,
+			Node: fqdn(v), Phase: checks.Preinstall, Release: platform.R26_6, ReleaseFrom: "/opt/zextras/.version",
 			OS: checks.OS{ID: "ubuntu", Version: "24.04", Codename: "noble", Like: "debian", Pretty: "Ubuntu 24.04.1 LTS"},
 		})
 	}
@@ -86,6 +125,10 @@ func scenarios() map[string]scenario {
 		"interrupted": interrupted(),
 		"fleet":       fleet(),
 		"hostile":     hostile(),
+		"stopped":     stopped(),
+		"nothing":     nothingChecked(),
+		"subset":      subset(),
+		"notes":       notes(),
 	}
 }
 
@@ -106,8 +149,8 @@ func faults() scenario {
 	s := scenario{run: run("svc1")}
 	s.pass("inventory.groups", 9)
 	s.add(checks.Finding{
-		Check: "inventory.redundancy", Target: "videoServers", Status: checks.Warn,
-		Message: "videoServers has one node: meetings stop with it", Source: "SEED-HA",
+		Check: check("inventory.redundancy"), Target: "videoServers", Status: checks.Warn,
+		Message: "videoServers has one node: meetings stop with it", Sources: []platform.Source{platform.ScenarioHA},
 		Remedy: "name a second node in [videoServers]",
 	})
 	s.add(seen(checks.Fail, "hosts.syntax", "/etc/hosts:4", "the name stands before the address: the system skips the line").
@@ -154,9 +197,9 @@ func unknown() scenario {
 	s := scenario{run: run("svc1")}
 	s.run.Inventory, s.run.Assumed = "", "no inventory: the nodes are those of example.com in /etc/hosts, and what runs on them is not known"
 	s.pass("hosts.syntax", 5)
-	for _, check := range []string{"dns.forward", "dns.reverse", "dns.hosts-agree"} {
+	for _, id := range []string{"dns.forward", "dns.reverse", "dns.hosts-agree"} {
 		for _, node := range platformNodes {
-			s.add(seen(checks.Unknown, check, fqdn(node), "could not be seen: no server in /etc/resolv.conf answers"))
+			s.add(seen(checks.Unknown, id, fqdn(node), "could not be seen: no server in /etc/resolv.conf answers"))
 		}
 	}
 	s.add(seen(checks.Unknown, "clock.synchronized", "", "could not be seen: timedatectl: file does not exist"))
@@ -182,7 +225,7 @@ func fleet() scenario {
 		s.run.Vantages[i].Phase = checks.Health
 	}
 	s.add(checks.Finding{
-		Check: "inventory.brokers", Target: "svc3.example.com", Status: checks.Fail, Source: "KAFKA",
+		Check: check("inventory.brokers"), Target: "svc3.example.com", Status: checks.Fail, Sources: []platform.Source{platform.KafkaDocs},
 		Message: "svc3.example.com has broker_id=4, and the three must be 1, 2, 3", Remedy: "broker_id=3 in [kafka]",
 	})
 	for _, v := range platformNodes {
@@ -202,6 +245,51 @@ func fleet() scenario {
 		s.add(from(v, seen(checks.Warn, "clock.offset", "ntp.example.com", "the clock is 240 ms off").Fix("chronyc makestep")))
 	}
 	s.add(from("wsc1", seen(checks.Unknown, "clock.service", "", "could not be seen: timedatectl did not answer within 5 s")))
+	return s
+}
+
+// stopped is a platform of which a cluster stands still.
+func stopped() scenario {
+	s := scenario{run: run("svc1")}
+	s.pass("hosts.syntax", 5)
+	s.add(seen(checks.Fail, "network.ping", fqdn("svc2"), "svc2.example.com does not respond").Fix("# on svc2.example.com\nip -br addr; ip route"))
+	for _, f := range []checks.Finding{
+		seen(checks.Fail, "kafka.quorum", "kafka", "the quorum is lost"),
+		seen(checks.Fail, "kafka.transactions", "kafka", "transactions cannot be committed"),
+	} {
+		cause := check("network.ping").On(fqdn("svc2"))
+		f.Stopped, f.Cause = true, &cause
+		s.add(f)
+	}
+	s.add(seen(checks.Fail, "mesh.leader", "mesh", "the mesh has no leader").Fix("systemctl restart service-discover").Stops())
+	s.add(blocked("kafka.brokers", fqdn("svc2"), "network.ping", fqdn("svc2")))
+	return s
+}
+
+// nothingChecked is a run that looked at nothing.
+func nothingChecked() scenario {
+	s := scenario{run: run("svc1"), coverage: runner.Coverage{Asked: 2, Skipped: map[string]int{"no Kafka on this node": 2}}}
+	s.run.Asked = []string{"kafka"}
+	s.add(seen(checks.Skip, "kafka.brokers", "", "no Kafka on this node"), seen(checks.Skip, "kafka.quorum", "", "no Kafka on this node"))
+	return s
+}
+
+// subset is a run of one check, with something that only the user could give.
+func subset() scenario {
+	s := scenario{run: run("svc1"), verdict: runner.Passed, coverage: runner.Coverage{Asked: 2, Looked: 1, Skipped: map[string]int{"not configured: --canary": 1}}}
+	s.run.Asked = []string{"directory"}
+	s.pass("directory.csn", 1)
+	s.add(seen(checks.Skip, "directory.canary", "", "not configured: --canary"))
+	return s
+}
+
+// notes is a platform of different releases, of which a file was cut.
+func notes() scenario {
+	s := scenario{run: run("svc1", "svc2", "svc3")}
+	s.run.Vantages[1].Release = platform.R25_9
+	s.run.Notes = []string{"svc2.json: the observations of svc2.example.com: it was cut: its last line is missing"}
+	s.pass("hosts.syntax", 5)
+	s.add(from("svc2", seen(checks.Unknown, "hosts.nodes", "", "could not be seen: the observations of svc2.example.com are not whole")))
 	return s
 }
 

@@ -14,7 +14,8 @@ import (
 // reason.
 type entry struct {
 	remarks []*remark
-	waiting []tally // its consequences, by check
+	blocked []tally  // its consequences, by check
+	causes  []string // what explains it, of something that has stopped
 }
 
 // A remark is what one check says, of which targets, seen from where.
@@ -40,23 +41,23 @@ func (e *entry) size() int {
 	return n
 }
 
-// waits is how many findings wait for this entry to be put right.
-func (e *entry) waits() int {
+// blocks is how many findings are a consequence of this entry.
+func (e *entry) blocks() int {
 	n := 0
-	for _, t := range e.waiting {
+	for _, t := range e.blocked {
 		n += t.count
 	}
 	return n
 }
 
-// wait counts a consequence.
-func (e *entry) wait(check string) {
-	i := slices.IndexFunc(e.waiting, func(t tally) bool { return t.check == check })
+// block counts a consequence.
+func (e *entry) block(check string) {
+	i := slices.IndexFunc(e.blocked, func(t tally) bool { return t.check == check })
 	if i < 0 {
-		i = len(e.waiting)
-		e.waiting = append(e.waiting, tally{check: check})
+		i = len(e.blocked)
+		e.blocked = append(e.blocked, tally{check: check})
 	}
-	e.waiting[i].count++
+	e.blocked[i].count++
 }
 
 // facts are those that all remarks of the entry share.
@@ -83,14 +84,20 @@ func (e *entry) oneCheck() bool {
 	return !slices.ContainsFunc(e.remarks, func(r *remark) bool { return r.check != e.remarks[0].check })
 }
 
-// fold makes the entries of one status, in the order of their first findings,
-// but those that most others wait for first.
-func fold(findings []Result, status checks.Status) []*entry {
+// fold makes the entries of those findings that belong, all of one status, in the
+// order of their first ones, but those that block most others first.
+func fold(findings []Result, status checks.Status, belongs func(Result) bool) []*entry {
 	type place struct{ check, target, vantage string }
 	var entries []*entry
 	byReason := map[reason]*entry{}
 	of := map[place]*entry{}
-	remarks := overTargets(overVantages(findings, status))
+	var own []Result
+	for _, f := range findings {
+		if f.Status == status && belongs(f) {
+			own = append(own, f)
+		}
+	}
+	remarks := overTargets(overVantages(own))
 	why := reasons(remarks, status)
 	for _, r := range remarks {
 		e := byReason[why(r)]
@@ -106,16 +113,22 @@ func fold(findings []Result, status checks.Status) []*entry {
 			}
 		}
 	}
+	for _, f := range own {
+		e := of[place{f.Check, f.Target, f.Vantage}]
+		if f.CausedBy != nil && !slices.Contains(e.causes, f.CausedBy.String()) {
+			e.causes = append(e.causes, f.CausedBy.String())
+		}
+	}
 	for _, f := range findings {
 		if f.BlockedBy == nil {
 			continue
 		}
 		root := place{f.BlockedBy.Check, f.BlockedBy.Target, f.Vantage}
 		if e := cmp.Or(of[root], of[place{root.check, root.target, ""}]); e != nil {
-			e.wait(f.Check)
+			e.block(f.Check)
 		}
 	}
-	slices.SortStableFunc(entries, func(a, b *entry) int { return cmp.Compare(b.waits(), a.waits()) })
+	slices.SortStableFunc(entries, func(a, b *entry) int { return cmp.Compare(b.blocks(), a.blocks()) })
 	return entries
 }
 
@@ -142,24 +155,32 @@ func reasons(remarks []*remark, status checks.Status) func(*remark) reason {
 	}
 }
 
-// overVantages makes one remark of what several nodes say of the same target.
-func overVantages(findings []Result, status checks.Status) []*remark {
+// eachNode stands in a remedy for the node that looked, where several did.
+const eachNode = "each node that sees it"
+
+// overVantages makes one remark of what several nodes say of the same target,
+// when they say to do the same about it, each on itself or all on another.
+func overVantages(findings []Result) []*remark {
 	type saying struct{ check, remedy, message, target string }
 	var remarks []*remark
 	seen := map[saying]*remark{}
 	for _, f := range findings {
-		if f.Status != status {
-			continue
+		remedy := f.Remedy
+		if f.Vantage != "" && f.Vantage != f.Target {
+			remedy = strings.ReplaceAll(remedy, f.Vantage, eachNode)
 		}
-		key := saying{f.Check, f.Remedy, f.Message, f.Target}
+		key := saying{f.Check, remedy, f.Message, f.Target}
 		r := seen[key]
-		if r == nil {
+		switch {
+		case r == nil:
 			r = &remark{check: f.Check, message: f.Message, targets: []string{f.Target}, facts: maps.Clone(f.Evidence)}
 			if f.Remedy != "" {
 				r.remedies = []string{f.Remedy}
 			}
 			seen[key] = r
 			remarks = append(remarks, r)
+		case remedy != "":
+			r.remedies[0] = remedy
 		}
 		r.vantages = append(r.vantages, f.Vantage)
 		keepShared(r.facts, f.Evidence)

@@ -112,7 +112,7 @@ func newSuite(run Run, v checks.Vantage) *junitSuite {
 	for _, p := range []junitProperty{
 		{"run", run.ID},
 		{"version", run.Tool},
-		{"release", run.Release},
+		{"release", release(run, v)},
 		{"phase", string(v.Phase)},
 		{"os", cmp.Or(v.OS.Pretty, strings.TrimSpace(v.OS.ID+" "+v.OS.Version))},
 	} {
@@ -121,6 +121,14 @@ func newSuite(run Run, v checks.Vantage) *junitSuite {
 		}
 	}
 	return s
+}
+
+// release is the node's own, or the platform's.
+func release(run Run, v checks.Vantage) string {
+	if v.Release.IsZero() {
+		return run.Release
+	}
+	return v.Release.String()
 }
 
 func (s *junitSuite) add(c junitCase) {
@@ -175,8 +183,11 @@ func details(f Result) string {
 	if f.Remedy != "" {
 		fmt.Fprintf(&b, "fix: %s\n", f.Remedy)
 	}
-	if f.Source != "" {
-		fmt.Fprintf(&b, "source: %s\n", f.Source)
+	if f.CausedBy != nil {
+		fmt.Fprintf(&b, "cause: %s\n", f.CausedBy)
+	}
+	for _, s := range f.Sources {
+		fmt.Fprintf(&b, "source: %s (%s)\n", s.Title, s.Address)
 	}
 	return b.String()
 }

@@ -16,7 +16,7 @@ import (
 // checkJUnit reads the rendering back, and adds up.
 func checkJUnit(t *testing.T, r Report) junitReport {
 	t.Helper()
-	document := draw(t, JUnit, r)
+	document := render(t, JUnit, r)
 	require.NotContains(t, document, "CDATA")
 	var got junitReport
 	require.NoError(t, xml.Unmarshal([]byte(document), &got), document)
@@ -115,10 +115,10 @@ func TestJUnitSchema(t *testing.T) {
 	}
 	for name, s := range scenarios() {
 		for _, o := range []Options{{}, {FailOnWarn: true}} {
-			require.True(t, valid(draw(t, JUnit, s.report(o))), name)
+			require.True(t, valid(render(t, JUnit, s.report(o))), name)
 		}
 	}
-	good := draw(t, JUnit, faults().report(Options{}))
+	good := render(t, JUnit, faults().report(Options{}))
 	for what, change := range map[string][2]string{
 		"two cases of one name": {`"inventory.groups[target 2]"`, `"inventory.groups[target 1]"`},
 		"a suite without host":  {`hostname="svc1.example.com"`, ``},

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"carbonio-check/terminal"
 )
 
 // refresh is how often the live line may change; more often nobody reads it.
@@ -33,7 +35,7 @@ type Progress struct {
 // NewProgress makes the progress of a run on a terminal of that width.
 func NewProgress(w io.Writer, width int) *Progress {
 	if width <= 0 {
-		width = classic
+		width = terminal.Classic
 	}
 	return &Progress{w: w, width: width}
 }

@@ -14,15 +14,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// screen is a terminal. It embeds nothing: a promoted WriteString would be
+// fakeScreen is a terminal. It embeds nothing: a promoted WriteString would be
 // called instead of Write.
-type screen struct {
+type fakeScreen struct {
 	mu      sync.Mutex
 	written string
 	drawn   int
 }
 
-func (s *screen) Write(p []byte) (int, error) {
+func (s *fakeScreen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drawn++
@@ -31,21 +31,21 @@ func (s *screen) Write(p []byte) (int, error) {
 }
 
 // all is everything that was written, and in how many strokes.
-func (s *screen) all() (string, int) {
+func (s *fakeScreen) all() (string, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.written, s.drawn
 }
 
 // line is what stands in the live line now.
-func (s *screen) line() string {
+func (s *fakeScreen) line() string {
 	written, _ := s.all()
 	return written[strings.LastIndex(written, "\x1b[K")+3:]
 }
 
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &screen{}
+		s := &fakeScreen{}
 		p := NewProgress(s, 60)
 		p.Start(9)
 		p.Began("hosts.file")
@@ -98,7 +98,7 @@ func TestProgressFitsItsLine(t *testing.T) {
 
 // TestProgressOfNothing: what never started leaves no trace.
 func TestProgressOfNothing(t *testing.T) {
-	s := &screen{}
+	s := &fakeScreen{}
 	p := NewProgress(s, 80)
 	p.Stop()
 	p.Start(0)
@@ -108,7 +108,7 @@ func TestProgressOfNothing(t *testing.T) {
 }
 
 func TestProgressFromManyGoroutines(t *testing.T) {
-	p := NewProgress(&screen{}, 80)
+	p := NewProgress(&fakeScreen{}, 80)
 	p.Start(1000)
 	var wg sync.WaitGroup
 	for i := range 100 {

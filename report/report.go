@@ -3,29 +3,18 @@
 package report
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"carbonio-check/checks"
+	"carbonio-check/runner"
+	"carbonio-check/terminal"
 )
 
 // Schema names the shape of the JSON rendering: docs/report.schema.json.
-const Schema = "carbonio-check/report/v1"
-
-// Verdict is the answer to the question that was asked.
-type Verdict string
-
-// The verdicts.
-const (
-	Ready        Verdict = "ready"        // nothing failed, and everything was seen
-	NotReady     Verdict = "not ready"    // something failed
-	Undetermined Verdict = "undetermined" // nothing failed, but not all was seen
-)
+const Schema = "carbonio-check/report/v2"
 
 // A Run is what the observations say about where they come from. There is no
 // clock in here: the same observations give the same report, whenever.
@@ -35,11 +24,14 @@ type Run struct {
 	Started     time.Time        `json:"started"`
 	Duration    time.Duration    `json:"duration_ns"`
 	Interrupted bool             `json:"interrupted"`
-	Release     string           `json:"release"`             // of Carbonio, that was judged against
+	Release     string           `json:"release"`             // of Carbonio, that most of the nodes have
 	Inventory   string           `json:"inventory,omitempty"` // its file
 	Assumed     string           `json:"assumed,omitempty"`   // what stands in for an inventory
 	Nodes       int              `json:"nodes"`               // of the platform
 	Vantages    []checks.Vantage `json:"vantages"`            // the nodes that looked
+	Asked       []string         `json:"asked,omitempty"`     // the subjects and checks asked for; none: all
+	// Notes are what a reader must know of how the report was made.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // A Result is a finding as it is published.
@@ -51,9 +43,13 @@ type Result struct {
 	Message  string            `json:"message"`
 	Evidence map[string]string `json:"evidence,omitempty"`
 	Remedy   string            `json:"remedy,omitempty"`
-	Source   string            `json:"source,omitempty"`
+	Sources  []Source          `json:"sources,omitempty"`
 	// BlockedBy is the root cause of a skip that is its consequence.
 	BlockedBy *Ref `json:"blocked_by,omitempty"`
+	// Stopped: something that the platform needs does not work any more. CausedBy
+	// is why, where another failure explains it.
+	Stopped  bool `json:"stopped,omitempty"`
+	CausedBy *Ref `json:"caused_by,omitempty"`
 	// Took is how long the look lasted; only JUnit has a place for it.
 	Took time.Duration `json:"-"`
 }
@@ -64,11 +60,20 @@ func (r Result) Subject() string {
 	return subject
 }
 
+// A Source is where a requirement is written.
+type Source struct {
+	Title   string `json:"title"`
+	Address string `json:"address"`
+}
+
 // A Ref names a check on a target.
 type Ref struct {
 	Check  string `json:"check"`
 	Target string `json:"target"`
 }
+
+// String gives "network.ping mbox2.example.com".
+func (r Ref) String() string { return strings.TrimSpace(r.Check + " " + r.Target) }
 
 // Summary counts findings by status.
 type Summary struct {
@@ -77,6 +82,11 @@ type Summary struct {
 	Fail    int `json:"fail"`
 	Skip    int `json:"skip"`
 	Unknown int `json:"unknown"`
+	// Causes are the failures that no other one explains, each check and target
+	// once, from however many nodes it was seen.
+	Causes int `json:"causes"`
+	// Blocked are the skips that are a consequence of one.
+	Blocked int `json:"blocked"`
 }
 
 func (s *Summary) add(status checks.Status) {
@@ -96,11 +106,12 @@ func (s *Summary) add(status checks.Status) {
 
 // Report is what every rendering draws.
 type Report struct {
-	Schema   string   `json:"schema"`
-	Run      Run      `json:"run"`
-	Verdict  Verdict  `json:"verdict"`
-	Summary  Summary  `json:"summary"`
-	Findings []Result `json:"findings"`
+	Schema   string          `json:"schema"`
+	Run      Run             `json:"run"`
+	Verdict  runner.Verdict  `json:"verdict"`
+	Coverage runner.Coverage `json:"coverage"`
+	Summary  Summary         `json:"summary"`
+	Findings []Result        `json:"findings"`
 
 	options Options
 }
@@ -112,24 +123,35 @@ type Options struct {
 
 // New makes the report of a run. Here, and only here, every string that came
 // from a file or a server is made safe to show.
-func New(run Run, findings []checks.Finding, opts Options) Report {
-	r := Report{Schema: Schema, Run: clean(run), Findings: make([]Result, len(findings)), options: opts}
-	for i, f := range findings {
-		r.Findings[i] = publish(f)
-		r.Summary.add(f.Status)
+func New(run Run, j runner.Judgement, opts Options) Report {
+	r := Report{
+		Schema: Schema, Run: clean(run), Verdict: j.Verdict, Coverage: covered(j.Coverage),
+		Findings: make([]Result, len(j.Findings)), options: opts,
 	}
-	r.Verdict = verdict(r.Summary, run.Interrupted)
+	causes := map[Ref]bool{}
+	for i, f := range j.Findings {
+		p := publish(f)
+		r.Findings[i] = p
+		r.Summary.add(f.Status)
+		switch {
+		case p.Status == checks.Fail && p.CausedBy == nil:
+			causes[Ref{p.Check, p.Target}] = true
+		case p.BlockedBy != nil:
+			r.Summary.Blocked++
+		}
+	}
+	r.Summary.Causes = len(causes)
 	return r
 }
 
-func verdict(s Summary, interrupted bool) Verdict {
-	switch {
-	case s.Fail > 0:
-		return NotReady
-	case s.Unknown > 0, interrupted, s == Summary{}:
-		return Undetermined
+// covered makes the reasons safe to show.
+func covered(c runner.Coverage) runner.Coverage {
+	skipped := map[string]int{}
+	for reason, n := range c.Skipped {
+		skipped[terminal.Line(reason)] += n
 	}
-	return Ready
+	c.Skipped = skipped
+	return c
 }
 
 // ExitCode is that of the process. 2, could not run, is never a report's.
@@ -137,9 +159,9 @@ func (r Report) ExitCode() int {
 	switch {
 	case r.Run.Interrupted:
 		return 130
-	case r.Verdict == NotReady:
+	case r.Verdict == runner.NotReady, r.Verdict == runner.Failed:
 		return 1
-	case r.Verdict == Undetermined:
+	case r.Verdict == runner.Undetermined, r.Verdict == runner.NothingChecked:
 		return 3
 	case r.options.FailOnWarn && r.Summary.Warn > 0:
 		return 4
@@ -152,22 +174,35 @@ func clean(run Run) Run {
 	for _, s := range []*string{&run.ID, &run.Tool, &run.Release, &run.Inventory, &run.Assumed} {
 		*s = line(*s)
 	}
+	run.Asked, run.Notes = lines(run.Asked), lines(run.Notes)
 	vantages := make([]checks.Vantage, len(run.Vantages))
 	for i, v := range run.Vantages {
-		vantages[i] = checks.Vantage{Node: line(v.Node), Phase: checks.Phase(line(string(v.Phase))), OS: checks.OS{
+		v.Node, v.Phase, v.ReleaseFrom = line(v.Node), checks.Phase(line(string(v.Phase))), line(v.ReleaseFrom)
+		v.OS = checks.OS{
 			ID: line(v.OS.ID), Version: line(v.OS.Version), Codename: line(v.OS.Codename),
 			Like: line(v.OS.Like), Pretty: line(v.OS.Pretty),
-		}}
+		}
+		vantages[i] = v
 	}
 	run.Vantages = vantages
 	return run
 }
 
+var line, text = terminal.Line, terminal.Text
+
+func lines(all []string) []string {
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = line(s)
+	}
+	return out
+}
+
 // publish is the finding with every string made safe to show.
 func publish(f checks.Finding) Result {
 	r := Result{
-		Check: line(f.Check), Target: line(f.Target), Vantage: line(f.Vantage), Status: f.Status,
-		Message: line(f.Message), Remedy: text(f.Remedy), Source: line(f.Source), Took: f.Took,
+		Check: line(f.Check.ID), Target: line(f.Target), Vantage: line(f.Vantage), Status: f.Status,
+		Message: line(f.Message), Remedy: text(f.Remedy), Stopped: f.Stopped, Took: f.Took,
 	}
 	switch f.Status {
 	case checks.Pass, checks.Warn, checks.Fail, checks.Skip:
@@ -180,81 +215,16 @@ func publish(f checks.Finding) Result {
 			r.Evidence[line(name)] = text(f.Evidence[name])
 		}
 	}
-	if f.BlockedBy != nil {
-		r.BlockedBy = &Ref{Check: line(f.BlockedBy.Check), Target: line(f.BlockedBy.Target)}
+	for _, source := range f.Sources {
+		r.Sources = append(r.Sources, Source{line(source.String()), source.Address})
+	}
+	if f.Cause != nil {
+		cause := &Ref{line(f.Cause.Check()), line(f.Cause.Target())}
+		if f.Status == checks.Skip {
+			r.BlockedBy = cause
+		} else {
+			r.CausedBy = cause
+		}
 	}
 	return r
-}
-
-// maxString bounds each string of a report, in bytes.
-const maxString = 4 << 10
-
-// maxMarks is how many combining marks a letter may carry; no script needs more.
-const maxMarks = 4
-
-// line makes s safe to show in one line.
-func line(s string) string { return bound(safe(s, ' ')) }
-
-// text makes s safe to show, and keeps its lines.
-func text(s string) string { return bound(safe(s, '\n')) }
-
-// safe replaces whatever a terminal, an editor or an XML reader would obey or
-// hide instead of showing it: control characters (and so every escape
-// sequence), line separators, characters without width or of the other
-// direction, what is not UTF-8. U+FFFD stands in for them, so that a name which
-// was tampered with does not look like the one it imitates.
-func safe(s string, newline rune) string {
-	if plain(s) {
-		return s
-	}
-	var b strings.Builder
-	b.Grow(len(s))
-	marks := 0
-	for _, r := range strings.ReplaceAll(s, "\r\n", "\n") {
-		if unicode.Is(unicode.M, r) {
-			marks++
-		} else {
-			marks = 0
-		}
-		switch {
-		case r == '\n':
-			b.WriteRune(newline)
-		case r == '\t':
-			b.WriteByte(' ')
-		case marks > maxMarks:
-		case unicode.In(r, unseen...):
-			b.WriteRune(utf8.RuneError)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// unseen are the characters that show nothing of themselves.
-var unseen = []*unicode.RangeTable{
-	unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp,
-	unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point,
-}
-
-// plain says whether s is printable ASCII, as nearly all strings are.
-func plain(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// bound cuts s, whole runes only, and says how much is missing.
-func bound(s string) string {
-	if len(s) <= maxString {
-		return s
-	}
-	cut := maxString - len("… (2147483647 bytes more)")
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return fmt.Sprintf("%s… (%d bytes more)", s[:cut], len(s)-cut)
 }

@@ -7,133 +7,104 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"carbonio-check/checks"
 	"carbonio-check/checks/checkstest"
+	"carbonio-check/platform"
+	"carbonio-check/runner"
+	"carbonio-check/terminal"
 )
 
-// draw renders into a string.
-func draw(t testing.TB, render func(io.Writer, Report) error, r Report) string {
+// render renders into a string.
+func render(t testing.TB, with func(io.Writer, Report) error, r Report) string {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, render(&b, r))
+	require.NoError(t, with(&b, r))
 	return b.String()
 }
 
 // tty is TTY on a given terminal.
-func tty(terminal Terminal) func(io.Writer, Report) error {
-	return func(w io.Writer, r Report) error { return TTY(w, r, terminal) }
+func tty(t terminal.Terminal) func(io.Writer, Report) error {
+	return func(w io.Writer, r Report) error { return TTY(w, r, t) }
 }
 
 func TestGolden(t *testing.T) {
 	renderings := map[string]func(io.Writer, Report) error{
-		"json":      JSON,
-		"xml":       JUnit,
-		"80.txt":    tty(Terminal{Width: 80}),
-		"40.txt":    tty(Terminal{Width: 40}),
-		"120.txt":   tty(Terminal{Width: 120}),
-		"color.txt": tty(Terminal{Width: 80, Color: true}),
-		"ascii.txt": tty(Terminal{Width: 80, ASCII: true}),
+		"json":        JSON,
+		"xml":         JUnit,
+		"80.txt":      tty(terminal.Terminal{Width: 80}),
+		"40.txt":      tty(terminal.Terminal{Width: 40}),
+		"120.txt":     tty(terminal.Terminal{Width: 120}),
+		"color.txt":   tty(terminal.Terminal{Width: 80, Color: true}),
+		"verbose.txt": tty(terminal.Terminal{Width: 80, Verbose: true}),
+		"ascii.txt":   tty(terminal.Terminal{Width: 80, ASCII: true}),
 	}
 	for name, s := range scenarios() {
-		for suffix, render := range renderings {
+		for suffix, with := range renderings {
 			t.Run(name+"."+suffix, func(t *testing.T) {
-				got := draw(t, render, s.report(Options{}))
-				require.Equal(t, got, draw(t, render, s.report(Options{})), "the same findings give another report")
+				got := render(t, with, s.report(Options{}))
+				require.Equal(t, got, render(t, with, s.report(Options{})), "the same findings give another report")
 				checkstest.Golden(t, "testdata/"+name+"."+suffix, got)
 			})
 		}
 	}
 }
 
-func TestVerdictAndExitCode(t *testing.T) {
+func TestExitCode(t *testing.T) {
 	for _, c := range []struct {
-		name     string
+		verdict  runner.Verdict
 		statuses string
 		options  Options
 		cut      bool
-		verdict  Verdict
 		exit     int
 	}{
-		{name: "nothing", statuses: "", verdict: Undetermined, exit: 3},
-		{name: "all well", statuses: "pass skip", verdict: Ready, exit: 0},
-		{name: "nothing applies", statuses: "skip", verdict: Ready, exit: 0},
-		{name: "warnings", statuses: "pass warn", verdict: Ready, exit: 0},
-		{name: "warnings that count", statuses: "pass warn", options: Options{FailOnWarn: true}, verdict: Ready, exit: 4},
-		{name: "no warnings to count", statuses: "pass", options: Options{FailOnWarn: true}, verdict: Ready, exit: 0},
-		{name: "unknown", statuses: "pass warn unknown", options: Options{FailOnWarn: true}, verdict: Undetermined, exit: 3},
-		{name: "no status that there is", statuses: "pass passed", verdict: Undetermined, exit: 3},
-		{name: "failed", statuses: "pass warn unknown fail", options: Options{FailOnWarn: true}, verdict: NotReady, exit: 1},
-		{name: "interrupted", statuses: "pass", cut: true, verdict: Undetermined, exit: 130},
-		{name: "interrupted after a failure", statuses: "fail", cut: true, verdict: NotReady, exit: 130},
+		{verdict: runner.NothingChecked, exit: 3},
+		{verdict: runner.Ready, statuses: "pass skip", exit: 0},
+		{verdict: runner.Passed, statuses: "pass", exit: 0},
+		{verdict: runner.Ready, statuses: "pass warn", exit: 0},
+		{verdict: runner.Ready, statuses: "pass warn", options: Options{FailOnWarn: true}, exit: 4},
+		{verdict: runner.Ready, statuses: "pass", options: Options{FailOnWarn: true}, exit: 0},
+		{verdict: runner.Undetermined, statuses: "pass warn unknown", options: Options{FailOnWarn: true}, exit: 3},
+		{verdict: runner.NotReady, statuses: "pass warn unknown fail", options: Options{FailOnWarn: true}, exit: 1},
+		{verdict: runner.Failed, statuses: "fail", exit: 1},
+		{verdict: runner.Undetermined, statuses: "pass", cut: true, exit: 130},
+		{verdict: runner.NotReady, statuses: "fail", cut: true, exit: 130},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := scenario{run: run("svc1")}
-			s.run.Interrupted = c.cut
-			for status := range strings.FieldsSeq(c.statuses) {
-				s.add(seen(checks.Status(status), "a.b", "", "said"))
-			}
-			r := s.report(c.options)
-			require.Equal(t, c.verdict, r.Verdict)
-			require.Equal(t, c.exit, r.ExitCode())
-			require.Equal(t, len(r.Findings), r.Summary.Pass+r.Summary.Warn+r.Summary.Fail+r.Summary.Skip+r.Summary.Unknown)
-		})
+		s := scenario{run: run("svc1"), verdict: c.verdict}
+		s.run.Interrupted = c.cut
+		for status := range strings.FieldsSeq(c.statuses) {
+			s.add(seen(checks.Status(status), "a.b", "", "said"))
+		}
+		r := s.report(c.options)
+		require.Equal(t, c.verdict, r.Verdict)
+		require.Equal(t, c.exit, r.ExitCode(), "%+v", c)
+		require.Equal(t, len(r.Findings), r.Summary.Pass+r.Summary.Warn+r.Summary.Fail+r.Summary.Skip+r.Summary.Unknown)
 	}
 }
 
-func TestSanitise(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain":                                        "plain",
-		"Köln, 東京, ✓":                                  "Köln, 東京, ✓",
-		"\x1b[31mred\x1b[0m":                           "�[31mred�[0m",
-		"\x1b]52;c;ZWNobw==\a":                         "�]52;c;ZWNobw==�",
-		"\u009b2J\u0085\x7f\b":                         "�2J���",
-		"a\u202eb\u2066c\u2069":                        "a�b�c�",
-		"zero\u200bwidth\ufeff":                        "zero�width�",
-		"soft\u00adhyphen\u2060":                       "soft�hyphen�",
-		"tag\U000e0041":                                "tag�",
-		"not UTF-8 \xff\xc3":                           "not UTF-8 ��",
-		"line\u2028paragraph\u2029":                    "line�paragraph�",
-		"private\ue000 \ufffe":                         "private� �",
-		"tab\tnul\x00":                                 "tab nul�",
-		"a\u0301\u0301\u0301\u0301\u0301\u0301\u0301b": "a\u0301\u0301\u0301\u0301b",
-	} {
-		require.Equal(t, want, line(in), "%q", in)
-		require.Equal(t, want, text(in), "%q", in)
-	}
-	require.Equal(t, "two lines�", line("two\r\nlines\r"))
-	require.Equal(t, "two\nlines�", text("two\r\nlines\r"))
-}
-
-func TestBound(t *testing.T) {
-	require.Equal(t, strings.Repeat("x", maxString), line(strings.Repeat("x", maxString)))
-	for _, s := range []string{"x", "é", "東", "\U0001f600", "\x1b"} {
-		long := strings.Repeat(s, maxString+1)
-		got := line(long)
-		require.LessOrEqual(t, len(got), maxString)
-		require.True(t, utf8.ValidString(got))
-		head, tail, ok := strings.Cut(got, "… (")
-		require.True(t, ok, got[len(got)-40:])
-		require.Equal(t, fmt.Sprintf("%d bytes more)", len(safe(long, ' '))-len(head)), tail)
-		require.Equal(t, got, line(got), "cleaning twice is cleaning once")
-	}
+// Causes are counted, each once, from however many nodes they were seen; what has
+// stopped for a cause is none of its own.
+func TestCausesAreCounted(t *testing.T) {
+	require.Equal(t, 2, stopped().report(Options{}).Summary.Causes)
+	require.Equal(t, 1, stopped().report(Options{}).Summary.Blocked)
+	require.Equal(t, 4, fleet().report(Options{}).Summary.Causes)
 }
 
 // TestNewSanitisesEverything puts an escape into every string there is.
 func TestNewSanitisesEverything(t *testing.T) {
 	const bad = "\x1b]0;x\a"
-	run := Run{ID: bad, Tool: bad, Release: bad, Inventory: bad, Assumed: bad, Vantages: []checks.Vantage{{
-		Node: bad, Phase: bad, OS: checks.OS{ID: bad, Version: bad, Codename: bad, Like: bad, Pretty: bad},
+	run := Run{ID: bad, Tool: bad, Release: bad, Inventory: bad, Assumed: bad, Asked: []string{bad}, Notes: []string{bad}, Vantages: []checks.Vantage{{
+		Node: bad, Phase: bad, ReleaseFrom: bad, OS: checks.OS{ID: bad, Version: bad, Codename: bad, Like: bad, Pretty: bad},
 	}}}
-	r := New(run, []checks.Finding{{
-		Check: bad, Target: bad, Vantage: bad, Status: bad, Message: bad, Evidence: map[string]string{bad: bad},
-		Remedy: bad, Source: bad, BlockedBy: &checks.Ref{Check: bad, Target: bad},
-	}}, Options{})
-	require.NotContains(t, fmt.Sprintf("%+v %+v", r, *r.Findings[0].BlockedBy), "\x1b")
+	cause := check(bad).On(bad)
+	r := New(run, runner.Judgement{Findings: []checks.Finding{{
+		Check: check(bad), Target: bad, Vantage: bad, Status: bad, Message: bad, Evidence: map[string]string{bad: bad},
+		Remedy: bad, Sources: []platform.Source{{Title: bad, Address: "https://example.com", Detail: bad}}, Cause: &cause,
+	}}, Coverage: runner.Coverage{Skipped: map[string]int{bad: 1}}}, Options{})
+	require.NotContains(t, fmt.Sprintf("%+v %+v", r, *r.Findings[0].CausedBy), "\x1b")
 	require.Equal(t, bad, run.Vantages[0].Node, "what was given was changed")
 	require.Equal(t, checks.Unknown, r.Findings[0].Status)
 }
@@ -141,12 +112,12 @@ func TestNewSanitisesEverything(t *testing.T) {
 func TestJSONSchema(t *testing.T) {
 	schema := compile(t, "../docs/report.schema.json")
 	for name, s := range scenarios() {
-		require.NoError(t, validate(t, schema, draw(t, JSON, s.report(Options{}))), name)
+		require.NoError(t, validate(t, schema, render(t, JSON, s.report(Options{}))), name)
 	}
-	good := draw(t, JSON, faults().report(Options{}))
+	good := render(t, JSON, faults().report(Options{}))
 	for what, change := range map[string][2]string{
-		"another schema":    {`report/v1"`, `report/v2"`},
-		"another verdict":   {`"verdict": "not ready"`, `"verdict": "perhaps"`},
+		"another schema":    {`report/v2"`, `report/v1"`},
+		"another verdict":   {`"verdict": "not-ready"`, `"verdict": "perhaps"`},
 		"an unknown key":    {`"verdict"`, `"mood": "", "verdict"`},
 		"a missing message": {`"message"`, `"massage"`},
 		"another status":    {`"status": "warn"`, `"status": "worn"`},
@@ -180,8 +151,8 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
 func TestWriteErrors(t *testing.T) {
-	for name, render := range map[string]func(io.Writer, Report) error{"json": JSON, "junit": JUnit, "tty": tty(Terminal{})} {
-		require.ErrorContains(t, render(full{}, faults().report(Options{})), "no space left", name)
+	for name, with := range map[string]func(io.Writer, Report) error{"json": JSON, "junit": JUnit, "tty": tty(terminal.Terminal{})} {
+		require.ErrorContains(t, with(full{}, faults().report(Options{})), "no space left", name)
 	}
 }
 
@@ -195,7 +166,7 @@ func FuzzReport(f *testing.F) {
 		r := hostileReport(a, b, c)
 		checkJUnit(t, r)
 		for _, ascii := range []bool{false, true} {
-			checkTTY(t, r, Terminal{Width: width, ASCII: ascii})
+			checkTTY(t, r, terminal.Terminal{Width: width, ASCII: ascii})
 		}
 	})
 }
@@ -203,12 +174,13 @@ func FuzzReport(f *testing.F) {
 // hostileReport has the three strings in every place.
 func hostileReport(a, b, c string) Report {
 	s := scenario{run: run("svc1", "svc2")}
+	cause := check(a).On(b)
 	s.run.Assumed, s.run.Vantages[1].Node, s.run.Vantages[1].OS.Pretty = a, b, c
 	for _, status := range []checks.Status{checks.Fail, checks.Warn, checks.Unknown, checks.Skip, checks.Pass} {
 		for i, text := range []string{a, b, c, a, b} {
 			s.add(
-				checks.Finding{Check: a, Target: b, Vantage: c, Status: status, Message: text}.Saw(b).With(c, a).Fix(c),
-				checks.Finding{Check: "x.y", Target: fmt.Sprint(b, i), Vantage: b, Status: status, Message: text + b, BlockedBy: &checks.Ref{Check: a, Target: b}},
+				checks.Finding{Check: check(a), Target: b, Vantage: c, Status: status, Message: text}.Saw(b).With(c, a).Fix(c),
+				checks.Finding{Check: check("x.y"), Target: fmt.Sprint(b, i), Vantage: b, Status: status, Message: text + b, Cause: &cause},
 			)
 		}
 	}

@@ -10,17 +10,13 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/runner"
+	"carbonio-check/terminal"
 )
 
-// A Terminal is what the report is drawn for.
-type Terminal struct {
-	Width int  // in columns; 0: not known
-	Color bool // it shows colours
-	ASCII bool // it shows nothing but ASCII
-}
-
-// What is left out so that it all fits on one screen; -o json has it.
+// What is left out so that it all fits on one screen; --verbose and -o json have it.
 const (
+	screen      = 60 // lines that a report takes at most, unless it is asked to be verbose
 	mostRemarks = 16 // of one entry
 	mostFixes   = 16 // lines of them in one entry
 	mostNames   = 16 // in a list of targets
@@ -28,40 +24,79 @@ const (
 	detailed    = 3  // remarks of one entry up to which each shows its own evidence
 )
 
-// TTY writes the report for a person: quiet when all is well, loud about the
-// cause, every fix ready to paste.
-func TTY(w io.Writer, r Report, t Terminal) error {
-	p := &page{canvas: newCanvas(t), run: r.Run, nickname: nicknames(r.Run.Vantages)}
-	p.header()
-	p.overview(r.Findings)
-	p.section("TO FIX", checks.Fail, r.Findings)
-	p.section("WARNINGS", checks.Warn, r.Findings)
-	p.section("COULD NOT BE SEEN", checks.Unknown, r.Findings)
-	p.verdict(r)
-	_, err := w.Write(p.out.Bytes())
+// A detail is how much is drawn of each entry.
+type detail struct {
+	evidence  bool // what was seen and wanted
+	remarks   int  // of one entry
+	names     int  // in a list of targets
+	fix       int  // lines of a remedy
+	entries   int  // of a section
+	questions int  // of what is unknown
+}
+
+// levels are tried one after the other, until the report fits on a screen.
+var levels = []detail{
+	{true, mostRemarks, mostNames, mostFixes, 1 << 20, 1 << 20},
+	{true, 6, 6, 4, 1 << 20, 8},
+	{false, 3, 4, 4, 1 << 20, 4},
+	{false, 2, 2, 2, 1 << 20, 2},
+	{false, 1, 2, 2, 9, 2},
+	{false, 1, 2, 2, 3, 1},
+}
+
+// TTY writes the report for a person: the verdict and its causes first, quiet
+// when all is well, every fix ready to paste, and no more than a screen of it.
+func TTY(w io.Writer, r Report, t terminal.Terminal) error {
+	var p *page
+	for _, d := range levels {
+		p = draw(r, t, d)
+		if t.Verbose || p.Lines() <= screen {
+			break
+		}
+	}
+	_, err := w.Write(p.Bytes())
 	return err
 }
 
+// draw draws the whole report in some detail.
+func draw(r Report, t terminal.Terminal, d detail) *page {
+	p := &page{Canvas: terminal.NewCanvas(t), detail: d, run: r.Run, nickname: nicknames(r.Run.Vantages)}
+	p.header()
+	p.Blank()
+	p.verdict(r)
+	p.overview(r.Findings)
+	p.section("STOPPED", checks.Fail, r.Findings, func(f Result) bool { return f.Stopped })
+	p.section("TO FIX", checks.Fail, r.Findings, func(f Result) bool { return !f.Stopped })
+	p.section("WARNINGS", checks.Warn, r.Findings, everything)
+	p.section("UNKNOWN", checks.Unknown, r.Findings, everything)
+	p.footer(r)
+	return p
+}
+
+func everything(Result) bool { return true }
+
 // A page is a report being drawn.
 type page struct {
-	*canvas
+	*terminal.Canvas
+	detail   detail
 	run      Run
 	nickname map[string]string // of the nodes that looked
+	omitted  bool              // something was left out
 }
 
 // mark is the symbol of a status, in its colour.
-func mark(s checks.Status) span {
+func mark(s checks.Status) terminal.Span {
 	switch s {
 	case checks.Pass:
-		return span{text: "✓", style: green}
+		return terminal.Span{Text: "✓", Style: terminal.Green}
 	case checks.Warn:
-		return span{text: "!", style: yellow}
+		return terminal.Span{Text: "!", Style: terminal.Yellow}
 	case checks.Fail:
-		return span{text: "✗", style: red}
+		return terminal.Span{Text: "✗", Style: terminal.Red}
 	case checks.Skip:
-		return span{text: "–", style: dim}
+		return terminal.Span{Text: "–", Style: terminal.Dim}
 	}
-	return span{text: "?", style: magenta}
+	return terminal.Span{Text: "?", Style: terminal.Magenta}
 }
 
 // header says what ran, where, and against what.
@@ -70,20 +105,23 @@ func (p *page) header() {
 	if len(p.run.Vantages) == 1 {
 		title += "  " + p.run.Vantages[0].Node
 	}
-	var about []span
-	width := p.measure(title)
+	var about []terminal.Span
+	width := p.Measure(title)
 	for _, fact := range facts(p.run) {
-		about = append(about, span{text: "  " + fact, whole: true})
-		width += p.measure("  " + fact)
+		about = append(about, terminal.Span{Text: "  " + fact, Whole: true})
+		width += p.Measure("  " + fact)
 	}
-	if width <= p.width {
-		p.flow(0, 2, append([]span{{text: title, style: bold}}, about...)...)
+	if width <= p.Width() {
+		p.Flow(0, 2, append([]terminal.Span{{Text: title, Style: terminal.Bold}}, about...)...)
 	} else {
-		p.flow(0, 2, span{text: title, style: bold})
-		p.flow(0, 2, about...)
+		p.Flow(0, 2, terminal.Span{Text: title, Style: terminal.Bold})
+		p.Flow(0, 2, about...)
 	}
 	if p.run.Assumed != "" {
-		p.flow(2, 2, span{text: p.run.Assumed, style: dim})
+		p.Flow(2, 2, terminal.Span{Text: p.run.Assumed, Style: terminal.Dim})
+	}
+	for _, n := range p.run.Notes {
+		p.Flow(2, 4, terminal.Span{Text: "note: " + n, Style: terminal.Yellow})
 	}
 }
 
@@ -91,19 +129,39 @@ func (p *page) header() {
 func facts(run Run) []string {
 	var out []string
 	looked := len(run.Vantages)
+	switch nodes := many(run.Nodes, "node"); {
+	case looked > 1:
+		out = append(out, fmt.Sprintf("%s, seen from %d", nodes, looked))
+	case run.Nodes > 0:
+		out = append(out, nodes)
+	}
 	if looked > 0 {
 		out = append(out, phase(run.Vantages))
 	}
 	if run.Release != "" {
-		out = append(out, "Carbonio "+run.Release)
-	}
-	switch nodes := many(run.Nodes, "node"); {
-	case looked > 1:
-		out = append(out, fmt.Sprintf("seen from %d of %s", looked, nodes))
-	case run.Nodes > 0:
-		out = append(out, nodes)
+		out = append(out, "Carbonio "+run.Release+sign(run))
 	}
 	return out
+}
+
+// sign is what the release was read from; where nodes differ, on how many it is.
+func sign(run Run) string {
+	with, from := 0, map[string]bool{}
+	for _, v := range run.Vantages {
+		if v.Release.String() == run.Release {
+			with++
+			from[v.ReleaseFrom] = true
+		}
+	}
+	switch all := len(run.Vantages); {
+	case with < all:
+		return fmt.Sprintf(" on %d of %d", with, all)
+	case len(from) == 1 && !from[""]:
+		for f := range from {
+			return " (" + f + ")"
+		}
+	}
+	return ""
 }
 
 // phase is the moment in the life of the nodes that looked.
@@ -124,64 +182,76 @@ func phase(vantages []checks.Vantage) string {
 	}
 }
 
-// overview counts the findings of each subject.
+// overview counts what passed of each subject, with the mark of its worst
+// finding. Subjects that do not apply are one line.
 func (p *page) overview(findings []Result) {
-	var subjects []string
+	var subjects, idle []string
 	sums := map[string]*Summary{}
-	longest := 0
 	for _, f := range findings {
 		subject := f.Subject()
 		if sums[subject] == nil {
 			sums[subject] = &Summary{}
 			subjects = append(subjects, subject)
-			longest = max(longest, p.measure(subject))
 		}
 		sums[subject].add(f.Status)
 	}
-	if len(subjects) == 0 {
-		return
+	longest := 0
+	var cells [][]terminal.Span
+	for _, subject := range subjects {
+		if s := *sums[subject]; s.Pass+s.Warn+s.Fail+s.Unknown > 0 {
+			longest = max(longest, p.Measure(subject))
+		}
 	}
-	cells := make([][]span, len(subjects))
-	for i, subject := range subjects {
-		cells[i] = cell(subject, longest-p.measure(subject), *sums[subject])
+	for _, subject := range subjects {
+		if s := *sums[subject]; s.Pass+s.Warn+s.Fail+s.Unknown == 0 {
+			idle = append(idle, subject)
+		} else {
+			cells = append(cells, cell(subject, longest-p.Measure(subject), s))
+		}
 	}
-	p.blank()
-	p.grid(2, cells)
+	if len(cells) > 0 {
+		p.Blank()
+		p.Grid(2, cells)
+	}
+	if len(idle) > 0 && len(cells) > 0 {
+		p.Flow(2, 4, terminal.Span{Text: "– does not apply here: " + strings.Join(idle, ", "), Style: terminal.Dim})
+	}
 }
 
-// cell is a subject in the overview: its worst mark, what passed, and how many
-// of everything else.
-func cell(subject string, pad int, s Summary) []span {
-	worst := span{}
-	var others []span
-	for _, c := range []struct {
-		status checks.Status
-		count  int
-	}{{checks.Fail, s.Fail}, {checks.Unknown, s.Unknown}, {checks.Warn, s.Warn}, {checks.Pass, s.Pass}, {checks.Skip, s.Skip}} {
-		if c.count == 0 {
-			continue
-		}
-		m := mark(c.status)
-		if worst.text == "" {
-			worst = m
-		}
-		if c.status != checks.Pass {
-			others = append(others, span{text: fmt.Sprintf("  %d %s", c.count, m.text), style: m.style})
-		}
+// cell is a subject in the overview: its worst mark, and what passed.
+func cell(subject string, pad int, s Summary) []terminal.Span {
+	worst := checks.Pass
+	switch {
+	case s.Fail > 0:
+		worst = checks.Fail
+	case s.Unknown > 0:
+		worst = checks.Unknown
+	case s.Warn > 0:
+		worst = checks.Warn
 	}
-	passed := strings.Repeat(" ", pad) + fmt.Sprintf("%5d", s.Pass)
-	return append([]span{worst, {text: " " + subject}, {text: passed}}, others...)
+	return []terminal.Span{mark(worst), {Text: " " + subject}, {Text: strings.Repeat(" ", pad) + fmt.Sprintf("%5d", s.Pass)}}
 }
 
 // section draws the entries of one status.
-func (p *page) section(title string, status checks.Status, findings []Result) {
-	for i, e := range fold(findings, status) {
-		switch {
-		case i == 0:
-			p.blank()
-			p.flow(0, 0, span{text: title, style: bold})
-		case status == checks.Fail:
-			p.blank()
+func (p *page) section(title string, status checks.Status, findings []Result, belongs func(Result) bool) {
+	entries := fold(findings, status, belongs)
+	if len(entries) == 0 {
+		return
+	}
+	p.Blank()
+	p.Flow(0, 0, terminal.Span{Text: title, Style: terminal.Bold})
+	most := p.detail.entries
+	if status == checks.Unknown {
+		most = min(most, p.detail.questions)
+	}
+	for i, e := range entries {
+		if i == most {
+			p.omitted = true
+			p.Flow(2, 6, terminal.Span{Text: fmt.Sprintf("and %d more", len(entries)-i), Style: terminal.Dim})
+			return
+		}
+		if i > 0 && status == checks.Fail && p.detail.evidence {
+			p.Blank()
 		}
 		p.entry(status, e)
 	}
@@ -192,50 +262,56 @@ func (p *page) entry(status checks.Status, e *entry) {
 	first := e.remarks[0]
 	switch {
 	case len(e.remarks) == 1:
-		p.flow(2, 6, mark(status), span{text: " " + first.check, style: bold}, times(e), span{text: "  " + p.saying(first)})
+		p.Flow(2, 6, mark(status), terminal.Span{Text: " " + first.check, Style: terminal.Bold}, times(e), terminal.Span{Text: "  " + p.saying(first)})
 	case e.oneCheck():
-		p.flow(2, 6, mark(status), span{text: " " + first.check, style: bold}, times(e))
+		p.Flow(2, 6, mark(status), terminal.Span{Text: " " + first.check, Style: terminal.Bold}, times(e))
 		p.remarks(e, p.saying)
 	default:
-		p.flow(2, 6, mark(status), span{text: " " + reasonAlone(first.message)}, times(e))
-		p.remarks(e, func(r *remark) string { return r.check + "  " + names(r.targets, mostNames) })
+		p.Flow(2, 6, mark(status), terminal.Span{Text: " " + reasonAlone(first.message)}, times(e))
+		p.remarks(e, func(r *remark) string { return r.check + "  " + names(r.targets, p.detail.names) })
 	}
-	rows := evidence(e.facts(), status)
-	if from := p.from(e.vantages()); from != "" {
+	var rows []row
+	for _, cause := range e.causes {
+		rows = append(rows, row{label: "cause", text: cause})
+	}
+	if p.detail.evidence {
+		rows = append(rows, evidence(e.facts(), status)...)
+	}
+	if from := p.from(e.vantages()); from != "" && p.detail.evidence {
 		rows = append(rows, row{label: "from", text: from})
 	}
-	rows = append(rows, fixes(first.remedies)...)
-	if status == checks.Fail {
-		rows = append(rows, row{label: "more", text: "carbonio-check explain " + first.check, style: dim, paste: true})
+	if len(e.causes) == 0 {
+		rows = append(rows, p.fixes(first.remedies)...)
 	}
-	if n := e.waits(); n > 0 {
-		rows = append(rows, row{label: "–", text: waiting(n, e.waiting)})
+	if n := e.blocks(); n > 0 {
+		rows = append(rows, row{text: alsoBlocks(n, e.blocked)})
 	}
 	p.rows(6, rows)
 }
 
 // times is how many findings stand in an entry of several.
-func times(e *entry) span {
+func times(e *entry) terminal.Span {
 	if e.size() == 1 {
-		return span{}
+		return terminal.Span{}
 	}
-	return span{text: fmt.Sprintf("  ×%d", e.size()), style: dim}
+	return terminal.Span{Text: fmt.Sprintf("  ×%d", e.size()), Style: terminal.Dim}
 }
 
 // remarks draws those of an entry that has several.
 func (p *page) remarks(e *entry, saying func(*remark) string) {
 	shared := e.facts()
 	for i, r := range e.remarks {
-		if i == mostRemarks {
-			p.flow(6, 8, span{text: fmt.Sprintf("and %d more; -o json has them all", len(e.remarks)-i), style: dim})
+		if i == p.detail.remarks {
+			p.omitted = true
+			p.Flow(6, 8, terminal.Span{Text: fmt.Sprintf("and %d more", len(e.remarks)-i), Style: terminal.Dim})
 			return
 		}
 		said := saying(r)
 		if from := p.from(r.vantages); from != "" && e.vantages() == nil {
 			said += " (from " + from + ")"
 		}
-		p.flow(6, 8, span{text: said})
-		if len(e.remarks) <= detailed {
+		p.Flow(6, 8, terminal.Span{Text: said})
+		if len(e.remarks) <= detailed && p.detail.evidence {
 			own := maps.Clone(r.facts)
 			maps.DeleteFunc(own, func(name, _ string) bool { _, ok := shared[name]; return ok })
 			p.rows(8, evidence(own, checks.Warn))
@@ -248,9 +324,9 @@ func (p *page) saying(r *remark) string {
 	target, message := r.targets[0], reasonAlone(r.message)
 	switch {
 	case len(r.targets) > 1 && strings.Contains(message, gap):
-		return message + ": " + names(r.targets, mostNames)
+		return message + ": " + names(r.targets, p.detail.names)
 	case len(r.targets) > 1:
-		return names(r.targets, mostNames) + ": " + message
+		return names(r.targets, p.detail.names) + ": " + message
 	case strings.Contains(message, target), len(p.run.Vantages) == 1 && target == p.run.Vantages[0].Node:
 		return message
 	}
@@ -316,8 +392,8 @@ func list(all []string, most int) string {
 	return strings.Join(all[:last], ", ") + " and " + all[last]
 }
 
-// waiting names the consequences of an entry, the most frequent first.
-func waiting(total int, tallies []tally) string {
+// alsoBlocks names the consequences of an entry, the most frequent first.
+func alsoBlocks(total int, tallies []tally) string {
 	tallies = slices.SortedStableFunc(slices.Values(tallies), func(a, b tally) int { return cmp.Compare(b.count, a.count) })
 	parts := make([]string, len(tallies))
 	for i, t := range tallies {
@@ -326,17 +402,13 @@ func waiting(total int, tallies []tally) string {
 			parts[i] = fmt.Sprintf("%d %s", t.count, t.check)
 		}
 	}
-	verb := "wait"
-	if total == 1 {
-		verb = "waits"
-	}
-	return fmt.Sprintf("%s %s for it: %s", many(total, "check"), verb, strings.Join(parts, ", "))
+	return fmt.Sprintf("also blocks %s: %s", many(total, "check"), strings.Join(parts, ", "))
 }
 
 // A row is a fact about an entry.
 type row struct {
 	label, text string
-	style       style
+	style       terminal.Style
 	paste       bool // a command: it is never broken
 }
 
@@ -360,18 +432,22 @@ func evidence(facts map[string]string, status checks.Status) []row {
 	return rows
 }
 
-// fixes makes rows of remedies.
-func fixes(remedies []string) []row {
+// fixes makes rows of remedies. What is left out is said: half a remedy must not
+// look like a whole one.
+func (p *page) fixes(remedies []string) []row {
+	var lines []string
+	for _, remedy := range remedies {
+		lines = append(lines, strings.Split(remedy, "\n")...)
+	}
 	var rows []row
-	label, lines := "fix", 0
-	for i, remedy := range remedies {
-		if lines += 1 + strings.Count(remedy, "\n"); lines > mostFixes && i > 0 {
-			return append(rows, row{text: fmt.Sprintf("and %d more; -o json has them all", len(remedies)-i)})
+	label, most := "fix", min(mostFixes, p.detail.fix)
+	for i, line := range lines {
+		if i == most && len(lines) > most+1 {
+			p.omitted = true
+			return append(rows, row{text: fmt.Sprintf("and %d more lines", len(lines)-i), style: terminal.Dim})
 		}
-		for line := range strings.SplitSeq(remedy, "\n") {
-			rows = append(rows, row{label: label, text: line, style: cyan, paste: !prose(line)})
-			label = ""
-		}
+		rows = append(rows, row{label: label, text: line, style: terminal.Cyan, paste: !prose(line)})
+		label = ""
 	}
 	return rows
 }
@@ -394,44 +470,68 @@ func (p *page) rows(indent int, rows []row) {
 	const least, most, gap = 4, 12, 3
 	column := least
 	for _, r := range rows {
-		column = min(max(column, p.measure(r.label)), most)
+		column = min(max(column, p.Measure(r.label)), most)
 	}
 	hang := indent + column + gap
 	for _, r := range rows {
 		for i, text := range strings.Split(r.text, "\n") {
-			label := span{text: r.label, style: dim}
+			label := terminal.Span{Text: r.label, Style: terminal.Dim}
 			if i > 0 {
-				label.text = ""
+				label.Text = ""
 			}
-			value := span{text: strings.Repeat(" ", max(column-p.measure(label.text), 0)+gap) + text, style: r.style}
+			value := terminal.Span{Text: strings.Repeat(" ", max(column-p.Measure(label.Text), 0)+gap) + text, Style: r.style}
 			if r.paste {
-				p.line(indent, label, value)
+				p.Line(indent, label, value)
 			} else {
-				p.flow(indent, hang, label, value)
+				p.Flow(indent, hang, label, value)
 			}
 		}
 	}
 }
 
-// verdict is the last line.
+// verdict is the answer, in one line or two.
 func (p *page) verdict(r Report) {
-	word := map[Verdict]span{
-		Ready:        {text: "READY", style: green},
-		NotReady:     {text: "NOT READY", style: red},
-		Undetermined: {text: "UNDETERMINED", style: magenta},
+	word := map[runner.Verdict]terminal.Span{
+		runner.Ready:          {Text: "READY", Style: terminal.Green},
+		runner.NotReady:       {Text: "NOT READY", Style: terminal.Red},
+		runner.Passed:         {Text: "PASSED", Style: terminal.Green},
+		runner.Failed:         {Text: "FAILED", Style: terminal.Red},
+		runner.Undetermined:   {Text: "UNDETERMINED", Style: terminal.Magenta},
+		runner.NothingChecked: {Text: "NOTHING CHECKED", Style: terminal.Magenta},
 	}[r.Verdict]
+	word.Whole = true
+	about := ""
+	if asked := r.Run.Asked; len(asked) > 0 && r.Verdict != runner.NothingChecked {
+		about = " (only " + list(asked, mostNames) + ")"
+	}
 	took := fmt.Sprintf("%.1f s", max(r.Run.Duration, 0).Seconds())
 	if r.Run.Interrupted {
 		took += ", interrupted"
 	}
-	p.blank()
-	p.flow(0, 2, word, span{text: " — " + counts(r)}, span{text: " (" + took + ")", style: dim})
+	p.Flow(0, 2, word, terminal.Span{Text: about + ": " + counts(r)}, terminal.Span{Text: "   " + took, Style: terminal.Dim, Whole: true})
+	if missing := notConfigured(r); missing != "" && r.Verdict != runner.NothingChecked {
+		p.Flow(2, 4, terminal.Span{Text: "not configured, so not checked: " + missing, Style: terminal.Dim})
+	}
+	if r.Verdict == runner.NothingChecked {
+		p.Flow(2, 4, terminal.Span{Text: "carbonio-check list     # which checks apply here, and why the others do not", Style: terminal.Cyan})
+	}
+}
+
+// notConfigured names what was skipped because only the user can make it possible.
+func notConfigured(r Report) string {
+	var out []string
+	for _, reason := range slices.Sorted(maps.Keys(r.Coverage.Skipped)) {
+		if what, ok := strings.CutPrefix(reason, "not configured: "); ok {
+			out = append(out, what)
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 // counts are those of the summary.
 func counts(r Report) string {
-	if len(r.Findings) == 0 {
-		return "nothing was checked"
+	if r.Verdict == runner.NothingChecked {
+		return why(r.Coverage.Skipped)
 	}
 	var out []string
 	add := func(n int, what string) {
@@ -440,14 +540,43 @@ func counts(r Report) string {
 		}
 	}
 	s := r.Summary
+	causes := many(s.Causes, "cause")
+	if failed := s.Fail + s.Blocked; failed != s.Causes {
+		causes += fmt.Sprintf(" (%d failed checks)", failed)
+	}
 	warnings := many(s.Warn, "warning")
 	if r.options.FailOnWarn {
 		warnings += " (--fail-on warn)"
 	}
-	add(s.Fail, fmt.Sprintf("%d to fix", s.Fail))
-	add(s.Unknown, fmt.Sprintf("%d could not be seen", s.Unknown))
+	add(s.Fail, causes)
+	add(s.Unknown, fmt.Sprintf("%d unknown", s.Unknown))
 	add(s.Warn, warnings)
 	return strings.Join(append(out, fmt.Sprintf("%d passed", s.Pass)), ", ")
+}
+
+// why names the reasons for which nothing was checked, the most frequent first.
+func why(skipped map[string]int) string {
+	reasons := slices.SortedFunc(maps.Keys(skipped), func(a, b string) int {
+		return cmp.Or(cmp.Compare(skipped[b], skipped[a]), cmp.Compare(a, b))
+	})
+	if len(reasons) == 0 {
+		return "nothing was asked for"
+	}
+	return strings.Join(reasons[:min(len(reasons), 2)], "; ")
+}
+
+// footer says where to read on.
+func (p *page) footer(r Report) {
+	s := r.Summary
+	if s.Fail+s.Warn+s.Unknown == 0 {
+		return
+	}
+	more := "more on any of them: carbonio-check explain CHECK"
+	if p.omitted {
+		more = "all of it: --verbose; " + more
+	}
+	p.Blank()
+	p.Flow(0, 2, terminal.Span{Text: more, Style: terminal.Dim})
 }
 
 // many is "1 node", "2 nodes".

@@ -9,19 +9,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"carbonio-check/checks"
+	"carbonio-check/runner"
+	"carbonio-check/terminal"
 )
 
 // checkTTY looks at every line: nothing but commands may be wider than the
 // terminal, and without colours nothing but text is in it.
-func checkTTY(t *testing.T, r Report, terminal Terminal) string {
+func checkTTY(t *testing.T, r Report, on terminal.Terminal) string {
 	t.Helper()
-	page := draw(t, tty(terminal), r)
-	width := newCanvas(terminal).width
+	page := render(t, tty(on), r)
+	width := terminal.NewCanvas(on).Width()
 	command := false
 	for l := range strings.Lines(page) {
 		l = strings.TrimSuffix(l, "\n")
 		if strings.ContainsFunc(l, func(c rune) bool {
-			return c < ' ' || c >= 0x7f && c < 0xa0 || terminal.ASCII && c > '~'
+			return c < ' ' || c >= 0x7f && c < 0xa0 || on.ASCII && c > '~'
 		}) {
 			t.Fatalf("%q holds what is not text", l)
 		}
@@ -42,8 +44,8 @@ func checkTTY(t *testing.T, r Report, terminal Terminal) string {
 func TestTTYWidths(t *testing.T) {
 	for _, s := range scenarios() {
 		for width := range 130 {
-			checkTTY(t, s.report(Options{}), Terminal{Width: width})
-			checkTTY(t, s.report(Options{}), Terminal{Width: width, ASCII: true})
+			checkTTY(t, s.report(Options{}), terminal.Terminal{Width: width})
+			checkTTY(t, s.report(Options{}), terminal.Terminal{Width: width, ASCII: true})
 		}
 	}
 }
@@ -52,36 +54,56 @@ func TestTTYWidths(t *testing.T) {
 func TestTTYColor(t *testing.T) {
 	for name, s := range scenarios() {
 		r := s.report(Options{})
-		colored := draw(t, tty(Terminal{Color: true}), r)
+		colored := render(t, tty(terminal.Terminal{Color: true}), r)
 		require.Contains(t, colored, "\x1b[1m", name)
-		require.Equal(t, draw(t, tty(Terminal{}), r), ansi.Strip(colored), name)
+		require.Equal(t, render(t, tty(terminal.Terminal{}), r), ansi.Strip(colored), name)
 	}
 }
 
 func TestTTYVerdict(t *testing.T) {
-	of := func(statuses string, options Options, cut bool) string {
-		s := scenario{run: run("svc1")}
+	of := func(verdict runner.Verdict, statuses string, options Options, cut bool) string {
+		s := scenario{run: run("svc1"), verdict: verdict}
 		s.run.Interrupted = cut
-		for status := range strings.FieldsSeq(statuses) {
-			s.add(seen(checks.Status(status), "a.b", "", "said"))
+		for i, status := range strings.Fields(statuses) {
+			s.add(seen(checks.Status(status), "a.b", fmt.Sprint(i), "said"))
 		}
-		lines := strings.Split(strings.TrimSpace(draw(t, tty(Terminal{}), s.report(options))), "\n")
-		return lines[len(lines)-1]
+		return strings.Split(render(t, tty(terminal.Terminal{Width: 120}), s.report(options)), "\n")[2]
 	}
-	require.Equal(t, "NOT READY — 3 to fix, 2 warnings, 4 passed (2.1 s)", of("fail fail fail warn warn pass pass pass pass skip", Options{}, false))
-	require.Equal(t, "READY — 1 warning, 1 passed (2.1 s)", of("pass warn", Options{}, false))
-	require.Equal(t, "READY — 1 warning (--fail-on warn), 1 passed (2.1 s)", of("pass warn", Options{FailOnWarn: true}, false))
-	require.Equal(t, "READY — 1 passed (2.1 s)", of("pass", Options{}, false))
-	require.Equal(t, "UNDETERMINED — 1 could not be seen, 1 passed (2.1 s)", of("pass unknown", Options{}, false))
-	require.Equal(t, "UNDETERMINED — 1 passed (2.1 s, interrupted)", of("pass", Options{}, true))
-	require.Equal(t, "UNDETERMINED — nothing was checked (2.1 s)", of("", Options{}, false))
+	require.Equal(t, "NOT READY: 3 causes, 2 warnings, 4 passed   2.1 s", of(runner.NotReady, "fail fail fail warn warn pass pass pass pass skip", Options{}, false))
+	require.Equal(t, "READY: 1 warning, 1 passed   2.1 s", of(runner.Ready, "pass warn", Options{}, false))
+	require.Equal(t, "READY: 1 warning (--fail-on warn), 1 passed   2.1 s", of(runner.Ready, "pass warn", Options{FailOnWarn: true}, false))
+	require.Equal(t, "UNDETERMINED: 1 unknown, 1 passed   2.1 s", of(runner.Undetermined, "pass unknown", Options{}, false))
+	require.Equal(t, "UNDETERMINED: 1 passed   2.1 s, interrupted", of(runner.Undetermined, "pass", Options{}, true))
+	require.Equal(t, "NOTHING CHECKED: nothing was asked for   2.1 s", of(runner.NothingChecked, "", Options{}, false))
 }
 
-// page80 draws findings on 80 columns, without header, overview and verdict.
+// Whatever is wrong, the report fits on a screen, unless it is asked to be verbose.
+func TestTTYFitsOnAScreen(t *testing.T) {
+	s := scenario{run: run("svc1", "svc2")}
+	for _, status := range []checks.Status{checks.Fail, checks.Warn, checks.Unknown} {
+		for i := range 60 {
+			f := seen(status, fmt.Sprintf("subject%d.check%d", i%12, i), fqdn("svc2"), fmt.Sprintf("%s is wrong in way %d of many, and it takes a while to say so in words", fqdn("svc2"), i)).
+				Saw("this").Wanted("that").Fix(fmt.Sprintf("# on %s\ncommand %d\nanother\nand another\nand more", fqdn("svc2"), i))
+			s.add(f)
+		}
+	}
+	r := s.report(Options{})
+	require.LessOrEqual(t, strings.Count(render(t, tty(terminal.Terminal{Width: 80}), r), "\n"), 60)
+	whole := render(t, tty(terminal.Terminal{Width: 80, Verbose: true}), r)
+	for i := range 60 {
+		require.Contains(t, whole, fmt.Sprintf("command %d\n", i))
+	}
+	for name, s := range scenarios() {
+		require.LessOrEqual(t, strings.Count(render(t, tty(terminal.Terminal{Width: 80}), s.report(Options{})), "\n"), 60, name)
+	}
+}
+
+// page80 draws findings on 80 columns, without header, verdict, overview and footer.
 func page80(t *testing.T, r Run, findings ...checks.Finding) string {
 	t.Helper()
-	blocks := strings.SplitN(draw(t, tty(Terminal{}), New(r, findings, Options{})), "\n\n", 3)
-	body := blocks[2]
+	page := render(t, tty(terminal.Terminal{Verbose: true}), scenario{run: r, findings: findings}.report(Options{}))
+	blocks := strings.SplitN(page, "\n\n", 4)
+	body := blocks[3]
 	return body[:strings.LastIndex(body, "\n\n")] + "\n"
 }
 
@@ -94,7 +116,7 @@ func TestTTYGroupsByRemedy(t *testing.T) {
 	got := page80(t, run("svc1"), findings...)
 	require.Equal(t, 1, strings.Count(got, "✗ system.ports  ×40"), got)
 	require.Equal(t, 1, strings.Count(got, "systemctl disable"), got)
-	require.Contains(t, got, "1015/tcp: port 1015 is held by program15\n      and 24 more; -o json has them all\n")
+	require.Contains(t, got, "1015/tcp: port 1015 is held by program15\n      and 24 more\n")
 }
 
 func TestTTYKeepsRemediesOfEachTarget(t *testing.T) {
@@ -106,7 +128,7 @@ func TestTTYKeepsRemediesOfEachTarget(t *testing.T) {
 	got := page80(t, run("svc1"), findings...)
 	require.Contains(t, got, "✗ hosts.nodes  ×40  … is not in /etc/hosts: mbox0, mbox1,")
 	require.Contains(t, got, "mbox15 and 24 more (.example.com)\n      fix    echo mbox0.example.com\n")
-	require.Contains(t, got, "echo mbox15.example.com\n             and 24 more; -o json has them all\n")
+	require.Contains(t, got, "echo mbox15.example.com\n             and 24 more lines\n")
 }
 
 func TestTTYShowsEvidenceOfAFew(t *testing.T) {
@@ -122,7 +144,6 @@ func TestTTYShowsEvidenceOfAFew(t *testing.T) {
         seen   b 2
         want   2 b
       fix    edit
-      more   carbonio-check explain hosts.syntax
 `, got)
 }
 
@@ -144,8 +165,8 @@ func TestTTYCauses(t *testing.T) {
 		from("svc2", blocked("network.port", "b:1", "network.ping", "b")), // not from there: no cause of it failed
 		blocked("network.mtu", "b", "nothing.there", ""))
 	require.Less(t, strings.Index(got, "network.ping"), strings.Index(got, "clock.service"), "the cause comes first")
-	require.Contains(t, got, "–      1 check waits for it: network.port\n")
-	require.Equal(t, 1, strings.Count(got, "wait"), got)
+	require.Contains(t, got, "also blocks 1 check: network.port\n")
+	require.Equal(t, 1, strings.Count(got, "also blocks"), got)
 }
 
 // TestTTYCauseOnPlatform: a finding on the platform explains one of a node.
@@ -153,7 +174,7 @@ func TestTTYCauseOnPlatform(t *testing.T) {
 	got := page80(t, run("svc1"),
 		from("", seen(checks.Fail, "inventory.groups", "", "no group")),
 		blocked("dns.mx", "a", "inventory.groups", ""), blocked("dns.spf", "a", "inventory.groups", ""), blocked("dns.spf", "b", "inventory.groups", ""))
-	require.Contains(t, got, "–      3 checks wait for it: 2 dns.spf, dns.mx\n")
+	require.Contains(t, got, "also blocks 3 checks: 2 dns.spf, dns.mx\n")
 }
 
 // TestTTYCommandsStayWhole holds that what is to be pasted can be, while a

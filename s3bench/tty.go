@@ -1,29 +1,12 @@
 package s3bench
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
 
-	"charm.land/lipgloss/v2"
-	"github.com/charmbracelet/x/ansi"
-)
-
-// A Terminal is what a result is drawn for.
-type Terminal struct {
-	Width int // in columns
-	Color bool
-	ASCII bool // it shows nothing but ASCII
-}
-
-var (
-	bold  = lipgloss.NewStyle().Bold(true)
-	dim   = lipgloss.NewStyle().Faint(true)
-	green = lipgloss.NewStyle().Foreground(lipgloss.Green).Bold(true)
-	red   = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
-	blue  = lipgloss.NewStyle().Foreground(lipgloss.Cyan)
+	"carbonio-check/terminal"
 )
 
 // The widths of the columns, and of a page on which both tables stand abreast.
@@ -32,22 +15,18 @@ const (
 	rateWidth    = 14
 	timeWidth    = 6
 	abreast      = threadsWidth + rateWidth + 2*(8*timeWidth+2)
-	classic      = 80
 )
 
 // TTY writes a result for a person: the manual's table (S3BM), and under each
 // column how it changes with the threads.
-func TTY(w io.Writer, r Result, t Terminal) error {
-	p := &page{Terminal: t}
-	if p.Width <= 0 {
-		p.Width = classic
-	}
+func TTY(w io.Writer, r Result, t terminal.Terminal) error {
+	p := &page{terminal.NewCanvas(t), t.ASCII}
 	p.header(r)
 	for _, g := range groups(r.Steps) {
 		p.group(g)
 	}
 	p.footer(r)
-	_, err := w.Write(p.out.Bytes())
+	_, err := w.Write(p.Bytes())
 	return err
 }
 
@@ -81,46 +60,15 @@ func (s Step) title() string {
 }
 
 type page struct {
-	Terminal
-	out bytes.Buffer
-}
-
-func (p *page) styled(s lipgloss.Style, text string) string {
-	if !p.Color || text == "" {
-		return text
-	}
-	return s.Render(text)
-}
-
-// line writes one line, as far as the page is wide enough for it.
-func (p *page) line(text string) {
-	if p.ASCII {
-		text = inASCII(text)
-	}
-	p.out.WriteString(strings.TrimRight(text, " ") + "\n")
+	*terminal.Canvas
+	ascii bool
 }
 
 // prose writes text in as many lines as it takes.
-func (p *page) prose(indent int, text string) {
-	margin := strings.Repeat(" ", indent)
-	for line := range strings.SplitSeq(ansi.Wrap(text, p.Width-indent, ""), "\n") {
-		p.line(margin + line)
-	}
-}
-
-var spelled = strings.NewReplacer("±", "+-", "✓", "+", "✗", "x", "–", "-", "×", "x", "…", "...", "≥", ">=")
-
-func inASCII(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= utf8.RuneSelf {
-			return '?'
-		}
-		return r
-	}, spelled.Replace(text))
-}
+func (p *page) prose(indent int, text string) { p.Flow(indent, indent, terminal.Span{Text: text}) }
 
 func (p *page) header(r Result) {
-	p.line(p.styled(bold, strings.TrimSpace("carbonio-check "+r.Tool+"  s3bench "+r.Config.Workload)))
+	p.Line(0, terminal.Span{Text: strings.TrimSpace("carbonio-check " + r.Tool + "  s3bench " + r.Config.Workload), Style: terminal.Bold})
 	p.prose(0, strings.TrimSpace(fmt.Sprintf("%s  %s at %s", r.Node, r.Bucket, r.Endpoint)))
 	p.prose(0, fmt.Sprintf("%.0f s, %s written, payload %s; MB = 10^6 bytes, times in ms",
 		float64(r.Took)/1e9, Size(r.Written), r.Payload))
@@ -128,15 +76,15 @@ func (p *page) header(r Result) {
 
 // group draws the table of a group: both times abreast, or one below the other.
 func (p *page) group(g []Step) {
-	p.line("")
-	p.line(p.styled(bold, g[0].title()))
+	p.Blank()
+	p.Line(0, terminal.Span{Text: g[0].title(), Style: terminal.Bold})
 	first := func(s Step) *Latency { return s.TTFB }
 	last := func(s Step) *Latency { return s.TTLB }
 	times := []block{{"time to answer", last}}
 	if g[0].Op == GET { // of a write the first byte is as good as the last
 		times = []block{{"time to first byte", first}, {"time to last byte", last}}
 	}
-	if p.Width >= abreast {
+	if p.Width() >= abreast {
 		p.table(g, times)
 	} else {
 		for _, b := range times {
@@ -163,17 +111,21 @@ func (p *page) table(g []Step, blocks []block) {
 			head += fmt.Sprintf("%*s", timeWidth, c)
 		}
 	}
-	p.line(p.styled(dim, strings.TrimRight(over, " ")))
-	p.line(p.styled(dim, head))
+	p.Line(0, terminal.Span{Text: strings.TrimRight(over, " "), Style: terminal.Dim})
+	p.Line(0, terminal.Span{Text: strings.TrimRight(head, " "), Style: terminal.Dim})
 	for _, s := range g {
-		row := fmt.Sprintf("%*d", threadsWidth, s.Threads) + p.styled(bold, fmt.Sprintf("%*s", rateWidth-5, number(s.Rate))) + p.styled(dim, fmt.Sprintf("%-5s", spread(s)))
+		times := ""
 		for _, b := range blocks {
-			row += "  " + cells(b.of(s).columns())
+			times += "  " + cells(b.of(s).columns())
 		}
-		p.line(row)
+		p.Line(0,
+			terminal.Span{Text: fmt.Sprintf("%*d", threadsWidth, s.Threads)},
+			terminal.Span{Text: fmt.Sprintf("%*s", rateWidth-5, number(s.Rate)), Style: terminal.Bold},
+			terminal.Span{Text: fmt.Sprintf("%-5s", spread(s)), Style: terminal.Dim},
+			terminal.Span{Text: times})
 	}
 	if len(g) > 1 {
-		p.line(p.styled(blue, p.trends(g, blocks)))
+		p.Line(0, terminal.Span{Text: strings.TrimRight(p.trends(g, blocks), " "), Style: terminal.Cyan})
 	}
 }
 
@@ -243,7 +195,7 @@ func (p *page) under(values []float64, width int) string {
 // spark draws values from zero to the largest of them.
 func (p *page) spark(values []float64) string {
 	levels := []rune("▁▂▃▄▅▆▇█")
-	if p.ASCII {
+	if p.ascii {
 		levels = []rune("_.-=oO0#")
 	}
 	largest := 0.0
@@ -296,24 +248,20 @@ func remarks(g []Step) []string {
 }
 
 func (p *page) footer(r Result) {
-	p.line("")
+	p.Blank()
 	for _, v := range r.Verdicts {
-		mark := p.styled(green, "✓")
+		mark := terminal.Span{Text: "✓", Style: terminal.Green}
 		switch v.Verdict {
 		case Below:
-			mark = p.styled(red, "✗")
+			mark = terminal.Span{Text: "✗", Style: terminal.Red}
 		case Undetermined:
-			mark = "?"
+			mark = terminal.Span{Text: "?"}
 		}
 		text := v.Message
 		if v.Verdict != OK {
 			text += "; want " + v.Want
 		}
-		margin := fmt.Sprintf("  %s %-10s  ", mark, v.Name)
-		for line := range strings.SplitSeq(ansi.Wrap(text, p.Width-16, ""), "\n") {
-			p.line(margin + line)
-			margin = strings.Repeat(" ", 16)
-		}
+		p.Flow(2, 16, mark, terminal.Span{Text: fmt.Sprintf(" %-10s  %s", v.Name, text)})
 	}
 	for _, n := range r.Notes {
 		p.prose(2, "note: "+n)
@@ -322,13 +270,13 @@ func (p *page) footer(r Result) {
 		p.prose(2, "stopped early: "+r.Stopped)
 	}
 	if len(r.Left) > 0 {
-		p.line("")
-		p.line(p.styled(red, fmt.Sprintf("LEFT IN THE BUCKET (%d)", len(r.Left))))
+		p.Blank()
+		p.Line(0, terminal.Span{Text: fmt.Sprintf("LEFT IN THE BUCKET (%d)", len(r.Left)), Style: terminal.Red})
 		for _, key := range r.Left[:min(len(r.Left), mostLeft)] {
-			p.line("  " + key)
+			p.Line(2, terminal.Span{Text: key})
 		}
 		if more := len(r.Left) - mostLeft; more > 0 {
-			p.line(fmt.Sprintf("  and %d more", more))
+			p.Line(2, terminal.Span{Text: fmt.Sprintf("and %d more", more)})
 		}
 		p.prose(2, "to remove them: carbonio-check s3bench clean")
 	}
@@ -336,12 +284,12 @@ func (p *page) footer(r Result) {
 	if r.Interrupted {
 		verdict += " (INTERRUPTED)"
 	}
-	p.line("")
-	style := green
+	p.Blank()
+	style := terminal.Green
 	if r.Verdict == Below || r.Verdict == Undetermined {
-		style = red
+		style = terminal.Red
 	}
-	p.line(p.styled(style, verdict))
+	p.Line(0, terminal.Span{Text: verdict, Style: style})
 }
 
 // mostLeft is how many leftovers are named; -o json has them all.
