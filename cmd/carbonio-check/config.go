@@ -1,104 +1,165 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"carbonio-check/checks"
 	"carbonio-check/platform"
 )
 
 // maxConfig bounds a configuration file, in bytes.
 const maxConfig = 1 << 20
 
-// config is the configuration file.
-type config struct {
-	Policy platform.Policy   `yaml:"policy"`
-	S3     []platform.Bucket `yaml:"s3"`
-	Logins platform.Logins   `yaml:"logins"`
-}
-
-// readConfig reads a configuration file over the defaults. An unknown key is an
-// error that names its line.
-func readConfig(file string) (config, error) {
-	c := config{Policy: platform.DefaultPolicy()}
+// readConfig reads what the user set: each part of the file is a setting of some
+// subject. An unknown key is an error that names its line.
+func readConfig(suite checks.Suite, file string) (checks.Settings, error) {
+	settings := checks.Settings{}
 	if file == "" {
-		return c, nil
+		return settings, nil
 	}
 	b, err := readRegular(file, maxConfig)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(b))
-	dec.KnownFields(true)
-	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, configError(file, err)
+	var document yaml.Node
+	if err := yaml.Unmarshal(b, &document); err != nil {
+		return nil, configError(file, err, nil)
 	}
-	return c, errors.Join(c.checkBuckets(file), c.checkLogins(file))
+	c := config{file: file, settings: map[string]checks.AnySetting{}, read: settings}
+	for _, s := range suite.Settings() {
+		if key := s.About().Key; key != "" {
+			c.settings[key] = s
+		}
+	}
+	for _, root := range document.Content {
+		if err := c.mapping("", root); err != nil {
+			return nil, err
+		}
+	}
+	return settings, nil
 }
 
-// checkBuckets refuses buckets that cannot be used.
-func (c *config) checkBuckets(file string) error {
-	seen := map[string]bool{}
-	for i := range c.S3 {
-		b := &c.S3[i]
-		if err := b.Check(); err != nil {
-			return fmt.Errorf("%s: s3, bucket %d: %w", file, i+1, err)
+// config is a configuration file being read.
+type config struct {
+	file     string
+	settings map[string]checks.AnySetting // by key
+	read     checks.Settings
+}
+
+// mapping reads the entries of a mapping that stands at a key.
+func (c config) mapping(at string, node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		if node.ShortTag() == "!!null" {
+			return nil
 		}
-		if seen[b.String()] {
-			return fmt.Errorf("%s: s3, bucket %d: %s stands twice", file, i+1, b)
+		return fmt.Errorf("%s:%d: want keys and values%s", c.file, node.Line, in(at))
+	}
+	given := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		full := strings.TrimPrefix(at+"."+key.Value, ".")
+		setting := c.settings[full]
+		switch {
+		case given[full]:
+			return fmt.Errorf("%s:%d: the key %q is given twice%s", c.file, key.Line, key.Value, in(at))
+		case setting != nil:
+			if err := c.value(setting, value); err != nil {
+				return err
+			}
+		case slices.ContainsFunc(c.keys(), func(k string) bool { return strings.HasPrefix(k, full+".") }):
+			if err := c.mapping(full, value); err != nil {
+				return err
+			}
+		default:
+			return c.unknown(at, key)
 		}
-		seen[b.String()] = true
-		if err := absolute(file, &b.CAFile, &b.AccessKey.File, &b.SecretKey.File); err != nil {
-			return err
-		}
+		given[full] = true
 	}
 	return nil
 }
 
-// checkLogins refuses a login of which half is missing.
-func (c *config) checkLogins(file string) error {
-	l := &c.Logins
-	for name, login := range map[string]*platform.Login{"postgres": &l.Postgres, "directory": &l.Directory} {
-		if *login == (platform.Login{}) {
-			continue
-		}
-		if login.User == "" {
-			return fmt.Errorf("%s: logins, %s: user is missing", file, name)
-		}
-		if err := login.Password.Check(); err != nil {
-			return fmt.Errorf("%s: logins, %s, password: %w", file, name, err)
-		}
+func in(key string) string {
+	if key == "" {
+		return ""
 	}
-	if l.Mesh != (platform.SecretRef{}) {
-		if err := l.Mesh.Check(); err != nil {
-			return fmt.Errorf("%s: logins, mesh_token: %w", file, err)
-		}
-	}
-	return absolute(file, &l.Postgres.Password.File, &l.Directory.Password.File, &l.Mesh.File)
+	return " in " + key
 }
 
-// absolute makes paths that a file names mean what they say from where it stands.
-func absolute(file string, paths ...*string) error {
-	for _, path := range paths {
-		if *path == "" || filepath.IsAbs(*path) {
-			continue
-		}
-		full, err := filepath.Abs(filepath.Join(filepath.Dir(file), *path))
-		if err != nil {
-			return err
-		}
-		*path = full
+func (c config) keys() []string {
+	out := make([]string, 0, len(c.settings))
+	for k := range c.settings {
+		out = append(out, k)
 	}
-	return nil
+	return out
+}
+
+// unknown is the error for a key that nobody knows.
+func (c config) unknown(at string, key *yaml.Node) error {
+	var words []string
+	for _, k := range c.keys() {
+		words = append(words, strings.Split(k, ".")...)
+	}
+	return fmt.Errorf("%s:%d: unknown key %q%s%s", c.file, key.Line, key.Value, in(at), nearest(key.Value, words))
+}
+
+func nearest(word string, known []string) string {
+	if n := platform.Nearest(word, known); n != "" {
+		return fmt.Sprintf(": did you mean %s?", n)
+	}
+	return ""
+}
+
+// value reads the value of a setting.
+func (c config) value(s checks.AnySetting, node *yaml.Node) error {
+	var read error
+	v, err := s.Decode(func(into any) error {
+		read = node.Load(into, yaml.WithKnownFields())
+		return read
+	})
+	switch {
+	case read != nil:
+		return configError(c.file, read, s.About().Default)
+	case err != nil:
+		return fmt.Errorf("%s:%d: %w", c.file, node.Line, err)
+	}
+	c.read[s.Name()], err = fromFolder(filepath.Dir(c.file), v)
+	return err
+}
+
+// fromFolder makes the paths of a value mean what they say from where the
+// configuration stands.
+func fromFolder(folder string, v any) (any, error) {
+	var err error
+	absolute := func(paths ...*string) {
+		for _, path := range paths {
+			if *path == "" || filepath.IsAbs(*path) || err != nil {
+				continue
+			}
+			*path, err = filepath.Abs(filepath.Join(folder, *path))
+		}
+	}
+	switch v := v.(type) {
+	case []platform.Bucket:
+		for i := range v {
+			absolute(&v[i].CAFile, &v[i].AccessKey.File, &v[i].SecretKey.File)
+		}
+		return v, err
+	case platform.Login:
+		absolute(&v.Password.File)
+		return v, err
+	case platform.SecretRef:
+		absolute(&v.File)
+		return v, err
+	}
+	return v, nil
 }
 
 var (
@@ -108,40 +169,19 @@ var (
 )
 
 // configError words the first of the library's errors as file:line: what. It
-// repeats no value of the file: one may be a secret that stands in the wrong place.
-func configError(file string, err error) error {
+// repeats no value of the file: one may be a secret that stands in the wrong
+// place. like is a value of the type that was to be read.
+func configError(file string, err error, like any) error {
 	text := err.Error()
 	if m := unknownField.FindStringSubmatch(text); m != nil {
-		hint := ""
-		if n := platform.Nearest(m[2], configKeys(reflect.TypeFor[config]())); n != "" {
-			hint = fmt.Sprintf(": did you mean %s?", n)
-		}
-		return fmt.Errorf("%s:%s: unknown key %q%s", file, m[1], m[2], hint)
+		return fmt.Errorf("%s:%s: unknown key %q%s", file, m[1], m[2], nearest(m[2], fields(like)))
 	}
 	text = yamlValue.ReplaceAllString(text, "a value")
-	text = strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", " ")), " ")
+	text = strings.Join(strings.Fields(text), " ")
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("%s:%s: %s", file, m[1], text)
 	}
 	return fmt.Errorf("%s: %s", file, text)
-}
-
-// configKeys are all keys that a configuration may hold, at any depth.
-func configKeys(t reflect.Type) []string {
-	switch t.Kind() {
-	case reflect.Slice, reflect.Pointer:
-		return configKeys(t.Elem())
-	case reflect.Struct:
-	default:
-		return nil
-	}
-	var keys []string
-	for f := range t.Fields() {
-		if key, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); key != "" {
-			keys = append(append(keys, key), configKeys(f.Type)...)
-		}
-	}
-	return keys
 }
 
 // readRegular reads a regular file of at most limit bytes: a FIFO or a device
@@ -157,4 +197,27 @@ func readRegular(file string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: larger than %d bytes", file, limit)
 	}
 	return os.ReadFile(file)
+}
+
+// fields are the keys that a value of this type may hold, at any depth.
+func fields(like any) []string {
+	var keys []string
+	var walk func(t reflect.Type)
+	walk = func(t reflect.Type) {
+		switch t.Kind() {
+		case reflect.Slice, reflect.Pointer:
+			walk(t.Elem())
+		case reflect.Struct:
+			for f := range t.Fields() {
+				if key, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); key != "" {
+					keys = append(keys, key)
+					walk(f.Type)
+				}
+			}
+		}
+	}
+	if like != nil {
+		walk(reflect.TypeOf(like))
+	}
+	return keys
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"carbonio-check/checks"
+	"carbonio-check/checks/s3"
 	"carbonio-check/platform"
 )
 
@@ -32,7 +34,7 @@ s3:
     access_key: {env: S3_ACCESS_KEY}
     secret_key: {file: keys/s3}
 `)
-	c, err := readConfig(file)
+	c, err := readConfig(catalogue(t), file)
 	require.NoError(t, err)
 	access := platform.SecretRef{Env: "S3_ACCESS_KEY"}
 	require.Equal(t, []platform.Bucket{
@@ -44,8 +46,8 @@ s3:
 			Endpoint: "http://10.0.0.7:9000", Bucket: "carbonio-backup",
 			AccessKey: access, SecretKey: platform.SecretRef{File: filepath.Join(filepath.Dir(file), "keys/s3")},
 		},
-	}, c.S3)
-	require.Equal(t, platform.DefaultPolicy(), c.Policy)
+	}, s3.Buckets.In(checks.Scope{Settings: c}))
+	require.Len(t, c, 1, "all else has its default")
 }
 
 // What is wrong is named with its place, and nothing that may be a secret is repeated.
@@ -71,15 +73,15 @@ func TestConfigErrors(t *testing.T) {
 		"an URL instead of a bucket": {"s3:\n  - http://minio:hunter2@10.0.0.7:9000\n", "carbonio-check.yaml:2: "},
 		"credentials in the endpoint": {
 			"s3:\n  - endpoint: http://minio:hunter2@10.0.0.7:9000\n    bucket: x" + keys,
-			"carbonio-check.yaml: s3, bucket 1: endpoint holds credentials",
+			"s3: bucket 1: endpoint holds credentials",
 		},
 		"the same bucket twice": {
 			"s3:\n  - endpoint: http://10.0.0.7:9000\n    bucket: x" + keys + "  - endpoint: http://10.0.0.7:9000/\n    bucket: x" + keys,
-			"carbonio-check.yaml: s3, bucket 2: x at 10.0.0.7:9000 stands twice",
+			"s3: bucket 2: x at 10.0.0.7:9000 is listed twice",
 		},
-		"no keys": {"s3:\n  - endpoint: http://10.0.0.7:9000\n    bucket: x\n", "s3, bucket 1: access_key: want one of env"},
+		"no keys": {"s3:\n  - endpoint: http://10.0.0.7:9000\n    bucket: x\n", "s3: bucket 1: access_key: want one of env"},
 	} {
-		_, err := readConfig(writeConfig(t, c.text))
+		_, err := readConfig(catalogue(t), writeConfig(t, c.text))
 		require.ErrorContains(t, err, c.want, name)
 		require.NotRegexp(t, "hun.?ter2", err.Error(), name)
 	}
@@ -93,19 +95,45 @@ logins:
     password: {file: keys/postgres}
   mesh_token: {env: CONSUL_TOKEN}
 `)
-	c, err := readConfig(file)
+	c, err := readConfig(catalogue(t), file)
 	require.NoError(t, err)
-	require.Equal(t, platform.Logins{
-		Postgres: platform.Login{User: "carbonio_adm", Password: platform.SecretRef{File: filepath.Join(filepath.Dir(file), "keys/postgres")}},
-		Mesh:     platform.SecretRef{Env: "CONSUL_TOKEN"},
-	}, c.Logins)
+	require.Equal(t, checks.Settings{
+		"logins.postgres":   platform.Login{User: "carbonio_adm", Password: platform.SecretRef{File: filepath.Join(filepath.Dir(file), "keys/postgres")}},
+		"logins.mesh_token": platform.SecretRef{Env: "CONSUL_TOKEN"},
+	}, c)
 	for text, want := range map[string]string{
-		"logins: {postgres: {password: {env: A}}}":                    "logins, postgres: user is missing",
-		"logins: {directory: {user: cn=x}}":                           "logins, directory, password: want one of env",
-		"logins: {directory: {user: x, password: {env: A, file: b}}}": "logins, directory, password: want one of env",
-		"logins: {mesh_tokne: {env: A}}":                              `unknown key "mesh_tokne": did you mean mesh_token?`,
+		"logins: {postgres: {password: {env: A}}}":                    "logins.postgres: user is missing",
+		"logins: {directory: {user: cn=x}}":                           "logins.directory: password: want one of env",
+		"logins: {directory: {user: x, password: {env: A, file: b}}}": "logins.directory: password: want one of env",
+		"logins: {mesh_tokne: {env: A}}":                              `unknown key "mesh_tokne" in logins: did you mean mesh_token?`,
 	} {
-		_, err := readConfig(writeConfig(t, text))
+		_, err := readConfig(catalogue(t), writeConfig(t, text))
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// A threshold that no platform could be held against is refused, with its place.
+func TestConfigBounds(t *testing.T) {
+	for text, want := range map[string]string{
+		"policy: {mtu: -5}":              "carbonio-check.yaml:1: policy.mtu: -5 is out of range",
+		"policy: {space_free: .nan}":     "policy.space_free: NaN is out of range",
+		"policy: {space_free: 250}":      "out of range",
+		"policy: {ping_rtt: -1ms}":       "out of range",
+		"policy: {clock_warn: 1w}":       "carbonio-check.yaml:1: ",
+		"policy: {users: -3}":            "out of range",
+		"policy: {s3_stability: .inf}":   "out of range",
+		"policy: {mtu: big}":             "carbonio-check.yaml:1: ",
+		"policy: {mtv: 1500}":            `unknown key "mtv" in policy: did you mean mtu?`,
+		"policy: [1]":                    "carbonio-check.yaml:1: want keys and values in policy",
+		"[]":                             "want keys and values",
+		"policy: {mtu: 1400, mtu: 1500}": "carbonio-check.yaml:1: ",
+	} {
+		_, err := readConfig(catalogue(t), writeConfig(t, text))
+		require.ErrorContains(t, err, want, text)
+	}
+	for _, text := range []string{"", "# nothing\n", "policy:\n", "---\n"} {
+		c, err := readConfig(catalogue(t), writeConfig(t, text))
+		require.NoError(t, err, "%q", text)
+		require.Empty(t, c)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine"
 	"carbonio-check/fixtures/demo"
+	"carbonio-check/machine"
 	"carbonio-check/platform"
 	"carbonio-check/runner"
 )
@@ -23,8 +23,8 @@ const (
 	demoParallel = 40
 )
 
-func newDemo() *cobra.Command {
-	f := &flags{}
+func newDemo(suite checks.Suite) *cobra.Command {
+	f := newFlags(suite)
 	var o demo.Options
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -47,7 +47,7 @@ no other machine is touched.`,
 				return err
 			}
 			defer outputs.discard()
-			record, err := observeDemo(cmd.Context(), o, f.timeout)
+			record, err := observeDemo(cmd.Context(), suite, o, f.timeout)
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ no other machine is touched.`,
 }
 
 // observeDemo looks at the demo platform from all of its nodes at once.
-func observeDemo(ctx context.Context, o demo.Options, timeout time.Duration) (runner.Record, error) {
+func observeDemo(ctx context.Context, suite checks.Suite, o demo.Options, timeout time.Duration) (runner.Record, error) {
 	p, err := demo.Start(o)
 	if err != nil {
 		return runner.Record{}, err
@@ -73,28 +73,26 @@ func observeDemo(ctx context.Context, o demo.Options, timeout time.Duration) (ru
 		return runner.Record{}, err
 	}
 	nodes := p.Vantages()
-	records := make([]runner.Record, len(nodes))
+	seen := make([]runner.Node, len(nodes))
 	var wg sync.WaitGroup
 	for i, node := range nodes {
-		wg.Go(func() { records[i] = observeDemoNode(ctx, p, inv, node, timeout) })
+		wg.Go(func() { seen[i] = observeDemoNode(ctx, suite, p, inv, node, timeout) })
 	}
 	wg.Wait()
-	return runner.Merge(records)
+	record, err := runner.Merge(seen)
+	record.Scope.Settings = seen[0].Scope.Settings
+	return record, err
 }
 
-func observeDemoNode(ctx context.Context, p *demo.Platform, inv *platform.Inventory, node string, timeout time.Duration) runner.Record {
+func observeDemoNode(ctx context.Context, suite checks.Suite, p *demo.Platform, inv *platform.Inventory, node string, timeout time.Duration) runner.Node {
 	started, host := time.Now(), p.Host(node)
 	text, _ := host.ReadFile("etc/hosts")
 	os, _ := machine.ReadOS(host)
-	policy := platform.DefaultPolicy()
-	// All nodes and all their servers share this one process: how long an answer
-	// takes says nothing about the platform.
-	policy.ResolverTime, policy.PingRTT = platform.Duration(time.Minute), platform.Duration(time.Minute)
 	scope := checks.Scope{
 		Topology: inv.Topology().Resolve(platform.HostsMap(platform.ParseHosts(text)), lookup(ctx, host)),
-		Release:  p.Release(), Policy: policy,
-		Vantages: []checks.Vantage{{Node: node, Phase: p.Phase(), OS: os}},
+		Release:  p.Release(), Settings: demo.Settings(),
+		Vantages: []checks.Vantage{{Node: node, Phase: p.Phase(), Release: p.Release(), ReleaseFrom: "made up", OS: os}},
 	}
 	opts := runner.Options{Timeout: timeout, Parallel: demoParallel}
-	return observe(ctx, runner.Selection{}, scope, host, opts, started)
+	return observe(ctx, suite, runner.Selection{}, scope, host, opts, started)
 }

@@ -4,13 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"carbonio-check/checks"
 	"carbonio-check/report"
 	"carbonio-check/s3bench"
 )
@@ -76,99 +72,7 @@ func diff(w io.Writer, files []string, older, newer diffed) (worse bool, err err
 	case older.schema != newer.schema:
 		return false, fmt.Errorf("%s is %s and %s is %s: they cannot be compared", files[0], older.schema, files[1], newer.schema)
 	case older.schema == s3bench.Schema:
-		return diffBenches(w, files, older.text, newer.text)
+		return s3bench.Diff(w, [2]string(files), older.text, newer.text)
 	}
-	return diffReports(w, files, older.text, newer.text)
-}
-
-func diffBenches(w io.Writer, files []string, a, b []byte) (worse bool, err error) {
-	older, err := s3bench.Read(a)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", files[0], err)
-	}
-	newer, err := s3bench.Read(b)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", files[1], err)
-	}
-	if older.Node != newer.Node || older.Endpoint != newer.Endpoint || older.Bucket != newer.Bucket {
-		fmt.Fprintln(w, "note: not the same: measured from another node, or another bucket")
-	}
-	step := ""
-	for _, c := range s3bench.Compare(older, newer) {
-		if c.Step != step {
-			step = c.Step
-			fmt.Fprintln(w, shown(step))
-		}
-		if c.Only != "" {
-			fmt.Fprintf(w, "  only in %s\n", map[string]string{"old": files[0], "new": files[1]}[c.Only])
-			continue
-		}
-		verdict := "no more than noise"
-		switch {
-		case c.Real && c.Better:
-			verdict = "better"
-		case c.Real:
-			verdict, worse = "worse", true
-		}
-		fmt.Fprintf(w, "  %-11s %10.2f -> %10.2f  %+7.1f %%  %s\n", shown(c.What), c.Old, c.New, c.Percent, verdict)
-	}
-	fmt.Fprintf(w, "verdict: %s -> %s\n", shown(older.Verdict), shown(newer.Verdict))
-	return worse, nil
-}
-
-// A problem is a finding of a report that somebody should look at.
-type problem struct{ Check, Target, Vantage, Status, Message string }
-
-func (p problem) key() string { return p.Check + " " + p.Target + " " + p.Vantage }
-
-func problems(file string, text []byte) ([]problem, error) {
-	var r struct{ Findings []problem }
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return slices.DeleteFunc(r.Findings, func(p problem) bool {
-		return p.Status == string(checks.Pass) || p.Status == string(checks.Skip)
-	}), nil
-}
-
-func diffReports(w io.Writer, files []string, a, b []byte) (worse bool, err error) {
-	older, err := problems(files[0], a)
-	if err != nil {
-		return false, err
-	}
-	newer, err := problems(files[1], b)
-	if err != nil {
-		return false, err
-	}
-	in := func(all []problem) func(problem) bool {
-		keys := map[string]bool{}
-		for _, p := range all {
-			keys[p.key()] = true
-		}
-		return func(p problem) bool { return keys[p.key()] }
-	}
-	before, after := in(older), in(newer)
-	appeared := slices.DeleteFunc(slices.Clone(newer), before)
-	fixed := slices.DeleteFunc(slices.Clone(older), after)
-	still := slices.DeleteFunc(slices.Clone(newer), func(p problem) bool { return !before(p) })
-	for _, part := range []struct {
-		name string
-		all  []problem
-	}{{"new", appeared}, {"fixed", fixed}, {"still", still}} {
-		fmt.Fprintf(w, "%s: %d\n", part.name, len(part.all))
-		for _, p := range part.all {
-			fmt.Fprintln(w, shown(strings.TrimRight(fmt.Sprintf("  %-7s %s: %s", p.Status, strings.TrimSpace(p.key()), p.Message), " ")))
-		}
-	}
-	return len(appeared) > 0, nil
-}
-
-// shown is a text of a file as a terminal may see it.
-func shown(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
+	return report.Diff(w, [2]string(files), older.text, newer.text)
 }

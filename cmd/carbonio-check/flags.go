@@ -16,6 +16,7 @@ import (
 
 // flags are those of every verb; each verb shows the ones it knows.
 type flags struct {
+	suite     checks.Suite
 	inventory string
 	as        string
 	phase     string
@@ -27,9 +28,13 @@ type flags struct {
 	deadline  time.Duration
 	parallel  int
 	failOn    string
-	trace     bool
-	benchmark bool
-	canary    bool
+	verbose   bool
+	// switches are the settings that are given on the command line.
+	switches map[string]*bool
+}
+
+func newFlags(suite checks.Suite) *flags {
+	return &flags{suite: suite, switches: map[string]*bool{}}
 }
 
 // forLooking adds the flags of a verb that looks at this machine.
@@ -43,9 +48,11 @@ func (f *flags) forLooking(cmd *cobra.Command) {
 	fs.DurationVar(&f.timeout, "timeout", runner.DefaultTimeout, "how long one look may take")
 	fs.DurationVar(&f.deadline, "deadline", 0, "how long the whole run may take (default: no limit)")
 	fs.IntVarP(&f.parallel, "parallel", "j", runner.DefaultParallel, "how many looks at once")
-	fs.BoolVar(&f.trace, "trace", false, "find the path to every node, not only to those that do not answer")
-	fs.BoolVar(&f.benchmark, "benchmark", false, "measure the object storage too, which moves much data")
-	fs.BoolVar(&f.canary, "canary", false, "write a small entry on each directory server, see it arrive, remove it")
+	for _, s := range f.suite.Settings() {
+		if about := s.About(); about.Flag != "" {
+			f.switches[s.Name()] = fs.Bool(about.Flag, false, about.Doc)
+		}
+	}
 	fs.StringVar(&f.root, "root", "/", "read another root file system: a mounted image at `DIR`")
 	_ = cmd.RegisterFlagCompletionFunc("phase", cobra.FixedCompletions([]string{string(checks.Preinstall), string(checks.Health)}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -54,8 +61,8 @@ func (f *flags) forLooking(cmd *cobra.Command) {
 func (f *flags) forScope(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
-	fs.StringVar(&f.release, "release", "", "Carbonio `RELEASE` to judge against (default: "+platform.Newest.String()+")")
-	fs.StringVarP(&f.config, "config", "c", "", "YAML `FILE` with policy thresholds and buckets")
+	fs.StringVar(&f.release, "release", "", "Carbonio `RELEASE` to judge against (default: what /opt/zextras/.version says, else "+platform.Newest.String()+")")
+	fs.StringVarP(&f.config, "config", "c", "", "YAML `FILE` with thresholds, buckets and logins")
 }
 
 // forReport adds the flags of a verb that writes a report.
@@ -64,6 +71,7 @@ func (f *flags) forReport(cmd *cobra.Command) {
 	fs.SortFlags = false
 	fs.StringArrayVarP(&f.outputs, "output", "o", []string{"tty"}, "`FORMAT[=FILE]`, repeatable: tty, json, junit")
 	fs.StringVar(&f.failOn, "fail-on", "fail", "`LEVEL` that counts against the exit status: fail or warn")
+	fs.BoolVar(&f.verbose, "verbose", false, "sum nothing up on the screen")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(formats), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"fail", "warn"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -85,12 +93,18 @@ func (f *flags) check() error {
 	return nil
 }
 
-// releaseOr reads --release, or takes the release given.
-func (f *flags) releaseOr(r platform.Release) (platform.Release, error) {
-	if f.release == "" {
-		return r, nil
+// settings are what the configuration and the command line set.
+func (f *flags) settings() (checks.Settings, error) {
+	settings, err := readConfig(f.suite, f.config)
+	if err != nil {
+		return nil, err
 	}
-	return platform.ParseRelease(f.release)
+	for name, on := range f.switches {
+		if *on {
+			settings[name] = true
+		}
+	}
+	return settings, nil
 }
 
 func visit(cmd *cobra.Command, name func(string)) {

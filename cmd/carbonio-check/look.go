@@ -5,15 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"carbonio-check/checks"
 	"carbonio-check/report"
 	"carbonio-check/runner"
+	"carbonio-check/terminal"
 )
 
 // all is the verb without a name: look at this machine, judge, report.
@@ -23,21 +22,26 @@ func (f *flags) all(cmd *cobra.Command, words []string) error {
 		return err
 	}
 	defer outputs.discard()
-	record, err := f.look(cmd, words)
+	node, err := f.look(cmd, words)
 	if err != nil {
 		return err
 	}
+	record, err := runner.Merge([]runner.Node{node})
+	if err != nil {
+		return err
+	}
+	record.Scope.Settings = node.Scope.Settings
 	return f.report(record, outputs)
 }
 
 // look observes this machine.
-func (f *flags) look(cmd *cobra.Command, words []string) (runner.Record, error) {
+func (f *flags) look(cmd *cobra.Command, words []string) (runner.Node, error) {
 	if err := f.check(); err != nil {
-		return runner.Record{}, err
+		return runner.Node{}, err
 	}
-	sel, err := runner.Select(modules(), words)
+	sel, err := runner.Select(f.suite, words)
 	if err != nil {
-		return runner.Record{}, err
+		return runner.Node{}, err
 	}
 	ctx := cmd.Context()
 	if f.deadline > 0 {
@@ -48,41 +52,41 @@ func (f *flags) look(cmd *cobra.Command, words []string) (runner.Record, error) 
 	started := time.Now()
 	scope, host, err := f.scope(ctx, sel)
 	if err != nil {
-		return runner.Record{}, err
+		return runner.Node{}, err
 	}
 	progress, stop := newProgress(cmd)
 	defer stop()
 	opts := runner.Options{Parallel: f.parallel, Timeout: f.timeout, Progress: progress}
-	return observe(ctx, sel, scope, host, opts, started), nil
+	return observe(ctx, f.suite, sel, scope, host, opts, started), nil
 }
 
-// observe makes the record of one node.
-func observe(ctx context.Context, sel runner.Selection, scope checks.Scope, host checks.Host, opts runner.Options, started time.Time) runner.Record {
+// observe looks from one node.
+func observe(ctx context.Context, suite checks.Suite, sel runner.Selection, scope checks.Scope, host checks.Host, opts runner.Options, started time.Time) runner.Node {
 	timeout := opts.Timeout
 	if timeout <= 0 {
 		timeout = runner.DefaultTimeout
 	}
-	plan := runner.NewPlan(ctx, modules(), sel, scope, host, timeout)
+	plan := runner.NewPlan(ctx, suite, sel, scope, host, timeout)
 	if p, ok := opts.Progress.(*report.Progress); ok {
 		p.Start(plan.Len())
 	}
 	seen := runner.Observe(ctx, plan, host, scope.Self().Node, opts)
-	return runner.Record{
+	return runner.Node{
 		Run: runner.Run{
 			ID: newID(), Tool: version(), Started: started.UTC(), Took: time.Since(started),
 			Interrupted: errors.Is(ctx.Err(), context.Canceled),
 		},
-		Selection: sel, Scope: scope, Observations: seen,
+		Asked: sel, Scope: scope, Planned: plan.Planned(), Settings: runner.Given(suite, scope), Observations: seen,
 	}
 }
 
 // newProgress shows what is going on where a person is watching.
 func newProgress(cmd *cobra.Command) (runner.Progress, func()) {
-	f, ok := cmd.ErrOrStderr().(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+	f, live := terminal.Live(cmd.ErrOrStderr())
+	if !live {
 		return nil, func() {}
 	}
-	p := report.NewProgress(f, terminalWidth(f))
+	p := report.NewProgress(f, terminal.Width(f))
 	return p, p.Stop
 }
 
@@ -94,18 +98,18 @@ func newID() string {
 
 // report judges a record, writes the report, and gives the verdict as exit code.
 func (f *flags) report(record runner.Record, outputs *outputs[report.Report]) error {
-	findings := runner.Judge(modules(), record.Selection, record.Scope, record.Observations)
 	s := record.Scope
 	run := report.Run{
 		ID: record.Run.ID, Tool: record.Run.Tool, Started: record.Run.Started,
 		Duration: record.Run.Took, Interrupted: record.Run.Interrupted,
 		Release: s.Release.String(), Assumed: s.Topology.Assumed,
 		Nodes: len(s.Topology.Nodes), Vantages: s.Vantages,
+		Asked: record.Asked.Asked(), Notes: record.Notes,
 	}
 	if s.Topology.Inventory != nil {
 		run.Inventory = s.Topology.Inventory.File
 	}
-	r := report.New(run, findings, report.Options{FailOnWarn: f.failOn == "warn"})
+	r := report.New(run, runner.Judge(f.suite, record), report.Options{FailOnWarn: f.failOn == "warn"})
 	if err := outputs.write(r); err != nil {
 		return err
 	}

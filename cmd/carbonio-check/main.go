@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"carbonio-check/checks"
 	"carbonio-check/runner"
 )
 
@@ -38,9 +39,14 @@ func run(args []string) int {
 	context.AfterFunc(ctx, stop)
 	defer stop()
 
-	root := newRoot()
+	suite, err := assemble()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "carbonio-check: a defect of its catalogue, please report it: %v\n", err)
+		return exitCannotRun
+	}
+	root := newRoot(suite)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err = root.ExecuteContext(ctx)
 	var code exit
 	switch {
 	case err == nil:
@@ -66,18 +72,19 @@ const rootExample = `  carbonio-check all                        every subject, 
   carbonio-check explain hosts.syntax       why, and how to put it right
 
 Exit status: 0 nothing failed, 1 something failed, 2 could not run,
-3 nothing failed but something could not be seen, 4 only warnings (with
---fail-on warn), 130 interrupted.`
+3 nothing failed but something is unknown, or nothing was checked, 4 only warnings
+(with --fail-on warn), 130 interrupted.`
 
-func newRoot() *cobra.Command {
-	f := &flags{}
+func newRoot(suite checks.Suite) *cobra.Command {
+	f := newFlags(suite)
 	root := &cobra.Command{
 		Use:               "carbonio-check {all | SUBJECT… | CHECK…}",
 		Short:             "Is this Carbonio node, and the whole platform, fit?",
 		Long:              rootLong,
 		Example:           rootExample,
 		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: completeChecks,
+		ValidArgsFunction: completeChecks(suite),
+		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -91,8 +98,9 @@ func newRoot() *cobra.Command {
 	}
 	f.forLooking(root)
 	f.forReport(root)
+	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newObserve(), newJudge(), newDiff(), newList(), newExplain(), newS3bench(), newDemo(), newVersion())
+	root.AddCommand(newObserve(suite), newJudge(suite), newDiff(), newList(suite), newExplain(suite), newS3bench(suite), newDemo(suite), newVersion())
 	completion(root)
 	return root
 }
@@ -121,15 +129,17 @@ func flagError(cmd *cobra.Command, err error) error {
 	return withNearest(err, names, cmd.CommandPath()+" --help")
 }
 
-func completeChecks(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	out := []string{runner.All + "\tevery subject"}
-	for _, m := range modules() {
-		out = append(out, m.Name())
-		for _, c := range m.Checks() {
-			out = append(out, c.ID+"\t"+c.Title)
+func completeChecks(suite checks.Suite) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		out := []string{runner.All + "\tevery subject"}
+		for _, m := range suite.Modules() {
+			out = append(out, m.Name)
+			for _, c := range m.Checks {
+				out = append(out, c.ID+"\t"+c.Title)
+			}
 		}
+		return out, cobra.ShellCompDirectiveNoFileComp
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 // out is where the report goes, and nothing else does.

@@ -12,32 +12,32 @@ import (
 	"carbonio-check/checks/network"
 	"carbonio-check/checks/postgres"
 	"carbonio-check/checks/repository"
+	"carbonio-check/checks/resilience"
 	"carbonio-check/checks/s3"
 	"carbonio-check/checks/storage"
 	"carbonio-check/checks/system"
-	"carbonio-check/checks/whole"
 	"carbonio-check/checks/zookeeper"
 )
 
-// modules are the subjects, in the order of a report: what the administrator
-// wrote, what the machine is, what lies between the machines,
-// what runs on them, and what all of it can lose.
-func modules() []checks.Module {
-	return []checks.Module{
-		inventory.Module{},
-		hosts.Module{},
-		system.Module{},
-		storage.Module{},
-		repository.Module{},
-		clock.Module{},
-		dns.Module{},
-		network.Module{},
-		s3.Module{},
-		directory.Module{},
-		mesh.Module{},
-		postgres.Module{},
-		zookeeper.Module{},
-		kafka.Module{},
-		whole.Module{},
-	}
+// assemble puts the subjects together, in the order of a report: what the
+// administrator wrote, what the machine is, what is between the machines, what
+// runs on them, and what all of it can lose.
+func assemble() (checks.Suite, error) {
+	return checks.Assemble(
+		inventory.Module,
+		hosts.Module,
+		system.Module,
+		storage.Module,
+		repository.Module,
+		clock.Module,
+		dns.Module,
+		network.Module,
+		s3.Module,
+		directory.Module,
+		mesh.Module,
+		postgres.Module,
+		zookeeper.Module,
+		kafka.Module,
+		resilience.Module,
+	)
 }

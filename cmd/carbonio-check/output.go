@@ -8,27 +8,25 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 
-	"golang.org/x/term"
-
 	"carbonio-check/platform"
 	"carbonio-check/report"
+	"carbonio-check/terminal"
 )
 
 // A format is a rendering of an R, by its name on the command line.
 type format[R any] struct {
 	name  string
-	write func(io.Writer, R, report.Terminal) error
+	write func(io.Writer, R, terminal.Terminal) error
 }
 
 // formats are those of a report.
 var formats = []format[report.Report]{
 	{"tty", report.TTY},
-	{"json", func(w io.Writer, r report.Report, _ report.Terminal) error { return report.JSON(w, r) }},
-	{"junit", func(w io.Writer, r report.Report, _ report.Terminal) error { return report.JUnit(w, r) }},
+	{"json", func(w io.Writer, r report.Report, _ terminal.Terminal) error { return report.JSON(w, r) }},
+	{"junit", func(w io.Writer, r report.Report, _ terminal.Terminal) error { return report.JUnit(w, r) }},
 }
 
 func formatNames[R any](formats []format[R]) []string {
@@ -44,16 +42,22 @@ func formatNames[R any](formats []format[R]) []string {
 type outputs[R any] struct{ all []output[R] }
 
 type output[R any] struct {
-	write    func(io.Writer, R, report.Terminal) error
+	write    func(io.Writer, R, terminal.Terminal) error
 	to       io.Writer
-	terminal report.Terminal
+	terminal terminal.Terminal
 	file     *os.File // nil: standard output
 	path     string   // what the file is renamed to when it is whole; empty: it stays
 }
 
 // open reads the --output flags of a verb that writes a report.
 func (f *flags) open(stdout io.Writer) (*outputs[report.Report], error) {
-	return openOutputs(formats, f.outputs, stdout)
+	o, err := openOutputs(formats, f.outputs, stdout)
+	if err == nil && f.verbose {
+		for i := range o.all {
+			o.all[i].terminal.Verbose = true
+		}
+	}
+	return o, err
 }
 
 // openOutputs reads --output flags.
@@ -70,7 +74,7 @@ func openOutputs[R any](formats []format[R], specs []string, stdout io.Writer) (
 			if onStdout != "" {
 				err = fmt.Errorf("--output %s and %s both go to standard output: give one of them a file, %s=FILE", onStdout, name, name)
 			}
-			onStdout, one.to, one.terminal = name, stdout, terminal(stdout)
+			onStdout, one.to, one.terminal = name, stdout, terminal.Of(stdout)
 		}
 		if err != nil {
 			o.discard()
@@ -84,7 +88,7 @@ func openOutputs[R any](formats []format[R], specs []string, stdout io.Writer) (
 func newOutput[R any](formats []format[R], name string) (output[R], error) {
 	for _, f := range formats {
 		if f.name == name {
-			return output[R]{write: f.write, terminal: report.Terminal{Width: defaultWidth}}, nil
+			return output[R]{write: f.write, terminal: terminal.Terminal{Width: terminal.Classic}}, nil
 		}
 	}
 	if n := platform.Nearest(name, formatNames(formats)); n != "" {
@@ -162,37 +166,4 @@ func (o *outputs[R]) discard() {
 			_ = os.Remove(one.file.Name())
 		}
 	}
-}
-
-const defaultWidth = 80
-
-// terminal says how to write for a person on w.
-func terminal(w io.Writer) report.Terminal {
-	t := report.Terminal{Width: defaultWidth, ASCII: !utf8Locale()}
-	f, ok := w.(*os.File)
-	if ok && term.IsTerminal(int(f.Fd())) {
-		t.Width = terminalWidth(f)
-		t.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	} else if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
-		t.Width = n
-	}
-	return t
-}
-
-// terminalWidth is COLUMNS, else what the terminal says, else 80.
-func terminalWidth(f *os.File) int {
-	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
-		return n
-	}
-	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
-		return n
-	}
-	return defaultWidth
-}
-
-// utf8Locale says whether the user's locale can show more than ASCII. Without
-// any locale, as in a container, UTF-8 is what terminals do.
-func utf8Locale() bool {
-	l := strings.ToLower(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG")))
-	return l == "" || strings.Contains(l, "utf-8") || strings.Contains(l, "utf8")
 }

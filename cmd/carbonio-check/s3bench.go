@@ -18,25 +18,25 @@ import (
 	"golang.org/x/term"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine"
+	"carbonio-check/checks/s3"
+	"carbonio-check/machine"
 	"carbonio-check/platform"
-	"carbonio-check/report"
 	"carbonio-check/s3bench"
 	"carbonio-check/s3bench/store"
+	"carbonio-check/terminal"
 )
 
 // benchFormats are the renderings of a benchmark.
 var benchFormats = []format[s3bench.Result]{
-	{"tty", func(w io.Writer, r s3bench.Result, t report.Terminal) error {
-		return s3bench.TTY(w, r, s3bench.Terminal(t))
-	}},
-	{"json", func(w io.Writer, r s3bench.Result, _ report.Terminal) error { return s3bench.JSON(w, r) }},
-	{"csv", func(w io.Writer, r s3bench.Result, _ report.Terminal) error { return s3bench.CSV(w, r) }},
-	{"html", func(w io.Writer, r s3bench.Result, _ report.Terminal) error { return s3bench.HTML(w, r) }},
+	{"tty", s3bench.TTY},
+	{"json", func(w io.Writer, r s3bench.Result, _ terminal.Terminal) error { return s3bench.JSON(w, r) }},
+	{"csv", func(w io.Writer, r s3bench.Result, _ terminal.Terminal) error { return s3bench.CSV(w, r) }},
+	{"html", func(w io.Writer, r s3bench.Result, _ terminal.Terminal) error { return s3bench.HTML(w, r) }},
 }
 
 // bucketFlags say which bucket to use.
 type bucketFlags struct {
+	suite     checks.Suite
 	config    string
 	bucket    platform.Bucket
 	accessKey string
@@ -73,8 +73,8 @@ const benchExample = `  carbonio-check s3bench -c config.yaml
   carbonio-check s3bench clean -c config.yaml      what a killed run left behind
   carbonio-check diff before.json after.json`
 
-func newS3bench() *cobra.Command {
-	f := &benchFlags{}
+func newS3bench(suite checks.Suite) *cobra.Command {
+	f := &benchFlags{bucketFlags: bucketFlags{suite: suite}}
 	cmd := &cobra.Command{
 		Use: "s3bench", Short: "Measure the object storage", Long: benchLong, Example: benchExample,
 		Args: cobra.NoArgs,
@@ -93,7 +93,7 @@ func newS3bench() *cobra.Command {
 	fs.StringArrayVarP(&f.outputs, "output", "o", []string{"tty"}, "`FORMAT[=FILE]`, repeatable: tty, json, csv, html")
 	_ = cmd.RegisterFlagCompletionFunc("workload", cobra.FixedCompletions(s3bench.Workloads, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(benchFormats), cobra.ShellCompDirectiveNoFileComp))
-	cmd.AddCommand(newS3benchClean())
+	cmd.AddCommand(newS3benchClean(suite))
 	return cmd
 }
 
@@ -111,35 +111,39 @@ func (f *bucketFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.secretKey, "secret-key-file", "", "`FILE` with the secret key (default: $AWS_SECRET_ACCESS_KEY)")
 }
 
-// choose finds the bucket that is meant, and the policy.
-func (f *bucketFlags) choose() (platform.Bucket, platform.Policy, error) {
-	conf, err := readConfig(f.config)
+// choose finds the bucket that is meant, and what the user set besides.
+func (f *bucketFlags) choose() (platform.Bucket, checks.Scope, error) {
+	settings, err := readConfig(f.suite, f.config)
+	scope := checks.Scope{Settings: settings}
 	if err != nil {
-		return platform.Bucket{}, conf.Policy, err
+		return platform.Bucket{}, scope, err
 	}
 	if f.bucket.Endpoint != "" {
 		b := f.bucket
 		b.AccessKey = reference("AWS_ACCESS_KEY_ID", f.accessKey)
 		b.SecretKey = reference("AWS_SECRET_ACCESS_KEY", f.secretKey)
-		return b, conf.Policy, b.Check()
+		return b, scope, b.Check()
 	}
+	configured := s3.Buckets.In(scope)
 	var found []platform.Bucket
 	var names []string
-	for _, b := range conf.S3 {
+	for _, b := range configured {
 		names = append(names, b.Bucket)
 		if f.bucket.Bucket == "" || b.Bucket == f.bucket.Bucket {
 			found = append(found, b)
 		}
 	}
 	switch {
-	case len(conf.S3) == 0:
-		return platform.Bucket{}, conf.Policy, errors.New("no bucket: give a configuration with an s3: list (-c FILE), or --endpoint and --bucket")
+	case len(configured) == 0:
+		err = errors.New("no bucket: give a configuration with an s3: list (-c FILE), or --endpoint and --bucket")
 	case len(found) == 0:
-		return platform.Bucket{}, conf.Policy, fmt.Errorf("--bucket %s: %s has only %s", f.bucket.Bucket, f.config, strings.Join(names, ", "))
+		err = fmt.Errorf("--bucket %s: %s has only %s", f.bucket.Bucket, f.config, strings.Join(names, ", "))
 	case len(found) > 1:
-		return platform.Bucket{}, conf.Policy, fmt.Errorf("%s has %d buckets that could be meant: say which with --bucket or --endpoint: %s", f.config, len(found), strings.Join(names, ", "))
+		err = fmt.Errorf("%s has %d buckets that could be meant: say which with --bucket or --endpoint: %s", f.config, len(found), strings.Join(names, ", "))
+	default:
+		return found[0], scope, nil
 	}
-	return found[0], conf.Policy, nil
+	return platform.Bucket{}, scope, err
 }
 
 func reference(variable, file string) platform.SecretRef {
@@ -187,7 +191,7 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if err := f.parse(cmd); err != nil {
 		return err
 	}
-	bucket, policy, err := f.choose()
+	bucket, scope, err := f.choose()
 	if err != nil {
 		return err
 	}
@@ -201,7 +205,7 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	result.JudgeBy(s3bench.LimitsOf(policy))
+	result.JudgeBy(s3.Limits(scope))
 	if err := outputs.write(result); err != nil {
 		return err
 	}
@@ -269,11 +273,11 @@ const exitBelow = 1
 // newBenchProgress draws a live line on a terminal: the step, its present rate,
 // and how much was written. The second function ends it, and may be called twice.
 func newBenchProgress(cmd *cobra.Command) (func(s3bench.Update), func()) {
-	f, ok := cmd.ErrOrStderr().(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+	f, live := terminal.Live(cmd.ErrOrStderr())
+	if !live {
 		return nil, func() {}
 	}
-	l := &liveLine{file: f, width: terminalWidth(f)}
+	l := &liveLine{file: f, width: terminal.Width(f)}
 	show := func(u s3bench.Update) {
 		l.show(fmt.Sprintf("  step %d of %d  %s, %d threads  %.1f %s  %s written", u.Step, u.Steps, u.What, u.Threads, u.Rate, u.Unit, s3bench.Size(u.Written)))
 	}
@@ -329,8 +333,8 @@ func parseSize(text string) (int64, error) {
 	return int64(n * float64(unit)), nil
 }
 
-func newS3benchClean() *cobra.Command {
-	f := &bucketFlags{}
+func newS3benchClean(suite checks.Suite) *cobra.Command {
+	f := &bucketFlags{suite: suite}
 	yes := false
 	cmd := &cobra.Command{
 		Use:   "clean",

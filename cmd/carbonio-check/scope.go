@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"carbonio-check/checks"
-	"carbonio-check/checks/machine"
+	"carbonio-check/machine"
 	"carbonio-check/platform"
 	"carbonio-check/runner"
 )
@@ -20,37 +20,32 @@ const resolveTimeout = 2 * time.Second
 
 // scope finds out who we are, what the platform is, and what to judge against.
 func (f *flags) scope(ctx context.Context, sel runner.Selection) (checks.Scope, checks.Host, error) {
-	host, err := machine.Local(f.root)
+	host, err := f.host(sel)
 	if err != nil {
 		return checks.Scope{}, host, err
 	}
-	conf, err := readConfig(f.config)
+	settings, err := f.settings()
 	if err != nil {
 		return checks.Scope{}, host, err
 	}
-	installed, known, err := machine.Installed(host)
+	installed, err := machine.Installed(host)
 	if err != nil && f.phase == "" {
 		return checks.Scope{}, host, fmt.Errorf("cannot tell whether Carbonio is installed here: %w; say so with --phase", err)
 	}
-	if known.IsZero() {
-		known = platform.Newest
-	}
-	release, err := f.releaseOr(known)
-	if err != nil {
+	self := checks.Vantage{Phase: f.phaseOr(len(installed) > 0)}
+	if self.Release, self.ReleaseFrom, err = f.releaseOf(host); err != nil {
 		return checks.Scope{}, host, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	self, topology, err := f.topology(ctx, host, installed, sel)
-	if err != nil {
+	var topology platform.Topology
+	if self.Node, topology, err = f.topology(ctx, host, installed, sel); err != nil {
 		return checks.Scope{}, host, err
 	}
-	os, _ := machine.ReadOS(host) // its absence is a finding of system.os
+	self.OS, _ = machine.ReadOS(host) // its absence is a finding of system.os
 	return checks.Scope{
-		Topology: topology, Release: release, Policy: conf.Policy,
-		Buckets: conf.S3, Trace: f.trace, Benchmark: f.benchmark,
-		Logins: conf.Logins, Canary: f.canary,
-		Vantages: []checks.Vantage{{Node: self, Phase: f.phaseOr(len(installed) > 0), OS: os}},
+		Topology: topology, Release: self.Release, Settings: settings,
+		Vantages: []checks.Vantage{self},
 	}, host, nil
 }
 
@@ -62,6 +57,27 @@ func (f *flags) phaseOr(installed bool) checks.Phase {
 		return checks.Health
 	}
 	return checks.Preinstall
+}
+
+// host is the machine to look at. Where none can be looked at, an inventory can
+// be judged all the same.
+func (f *flags) host(sel runner.Selection) (checks.Host, error) {
+	if sel.Only("inventory") && !machine.Supported {
+		return machine.Files(f.root)
+	}
+	return machine.Local(f.root)
+}
+
+// releaseOf is the release to judge a node by, and the sign that it was read from.
+func (f *flags) releaseOf(host checks.Host) (platform.Release, string, error) {
+	if f.release != "" {
+		r, err := platform.ParseRelease(f.release)
+		return r, "--release", err
+	}
+	if r, from := machine.Release(host); !r.IsZero() {
+		return r, from, nil
+	}
+	return platform.Newest, checks.Assumed, nil
 }
 
 // topology reads the inventory, or makes do without one, and says which of its
@@ -87,6 +103,9 @@ func (f *flags) topology(ctx context.Context, host checks.Host, installed []plat
 			return "", t, notInInventory(self, f.inventory, t, f.as != "")
 		}
 		self = node
+	}
+	if sel.Only("inventory") { // a gate on a file needs no network
+		return self, t.Resolve(platform.HostsMap(lines), nil), nil
 	}
 	return self, t.Resolve(platform.HostsMap(lines), lookup(ctx, host)), nil
 }

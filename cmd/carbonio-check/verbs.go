@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,12 +13,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"carbonio-check/checks"
+	"carbonio-check/machine"
 	"carbonio-check/platform"
 	"carbonio-check/runner"
 )
 
-func newObserve() *cobra.Command {
-	f := &flags{}
+func newObserve(suite checks.Suite) *cobra.Command {
+	f := newFlags(suite)
 	cmd := &cobra.Command{
 		Use:   "observe [all | SUBJECT… | CHECK…]",
 		Short: "Look at this node and write what was seen, without judging it",
@@ -26,16 +28,16 @@ The observations hold no secret. Judge them later, elsewhere, or together with
 those of other nodes: carbonio-check judge FILE…`,
 		Example: `  carbonio-check observe -i inventory > $(hostname -f).json
   carbonio-check observe dns network | ssh ctl carbonio-check judge -`,
-		ValidArgsFunction: completeChecks,
+		ValidArgsFunction: completeChecks(suite),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			record, err := f.look(cmd, words)
+			node, err := f.look(cmd, words)
 			if err != nil {
 				return err
 			}
-			if err := runner.Write(out(cmd), record); err != nil {
+			if err := runner.Write(out(cmd), node); err != nil {
 				return fmt.Errorf("cannot write the observations: %w", err)
 			}
-			if record.Run.Interrupted {
+			if node.Run.Interrupted {
 				return exit(exitInterrupted)
 			}
 			return nil
@@ -45,14 +47,15 @@ those of other nodes: carbonio-check judge FILE…`,
 	return cmd
 }
 
-func newJudge() *cobra.Command {
-	f := &flags{}
+func newJudge(suite checks.Suite) *cobra.Command {
+	f := newFlags(suite)
 	cmd := &cobra.Command{
 		Use:   "judge FILE…",
 		Short: "Judge observations: of one node, or of all together",
 		Long: `Judge what carbonio-check observe wrote. With the files of several nodes the
 platform is judged as a whole. A file named - is standard input. The same files
-always give the same report.`,
+always give the same report. What a file that was cut or changed does not hold is
+unknown. Thresholds are those of who judges: of -c, else the defaults.`,
 		Example: `  carbonio-check judge node*.json
   carbonio-check judge -c stricter.yaml yesterday.json -o json`,
 		Args: cobra.MinimumNArgs(1),
@@ -93,32 +96,46 @@ func (f *flags) readOrEnd(ctx context.Context, stdin io.Reader, files []string) 
 	}
 }
 
-// read reads observations, and what today's flags say of how to judge them.
+// read reads observations, and what today's flags say of how to judge them. A
+// file that cannot be read costs itself, unless it is the only one.
 func (f *flags) read(stdin io.Reader, files []string) (runner.Record, error) {
-	var records []runner.Record
+	var nodes []runner.Node
+	var unreadable []error
 	for _, name := range files {
 		some, err := readFile(stdin, name)
 		if err != nil {
+			unreadable = append(unreadable, err)
+		}
+		nodes = append(nodes, some...)
+	}
+	if len(nodes) == 0 {
+		return runner.Record{}, errors.Join(unreadable...)
+	}
+	if f.release != "" {
+		release, err := platform.ParseRelease(f.release)
+		if err != nil {
 			return runner.Record{}, err
 		}
-		records = append(records, some...)
+		for _, n := range nodes {
+			n.Scope.Vantages[0].Release, n.Scope.Vantages[0].ReleaseFrom = release, "--release"
+		}
 	}
-	record, err := runner.Merge(records)
+	record, err := runner.Merge(nodes)
 	if err != nil {
 		return record, err
 	}
-	if f.config != "" {
-		conf, err := readConfig(f.config)
-		if err != nil {
-			return record, err
-		}
-		record.Scope.Policy = conf.Policy
+	for _, err := range unreadable {
+		record.Notes = append(record.Notes, "not judged: "+err.Error())
+		record.Partial = true
 	}
-	record.Scope.Release, err = f.releaseOr(record.Scope.Release)
-	return record, err
+	if record.Scope.Settings, err = f.settings(); err != nil {
+		return record, err
+	}
+	record.Compare(f.suite)
+	return record, nil
 }
 
-func readFile(stdin io.Reader, name string) ([]runner.Record, error) {
+func readFile(stdin io.Reader, name string) ([]runner.Node, error) {
 	if name == "-" {
 		return runner.Read("standard input", stdin)
 	}
@@ -130,53 +147,86 @@ func readFile(stdin io.Reader, name string) ([]runner.Record, error) {
 	return runner.Read(name, file)
 }
 
-func newList() *cobra.Command {
-	return &cobra.Command{
-		Use:               "list [SUBJECT…]",
-		Short:             "List the checks",
-		Example:           "  carbonio-check list\n  carbonio-check list dns network",
-		ValidArgsFunction: completeChecks,
+func newList(suite checks.Suite) *cobra.Command {
+	f := newFlags(suite)
+	cmd := &cobra.Command{
+		Use:   "list [SUBJECT…]",
+		Short: "List the checks, and which apply here",
+		Long: `List the checks. One that does not apply to this node, or not now, is followed by
+the reason.`,
+		Example:           "  carbonio-check list\n  carbonio-check list dns network\n  carbonio-check list -i inventory --as mbox1.example.com",
+		ValidArgsFunction: completeChecks(suite),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			sel, err := runner.Select(modules(), words)
+			sel, err := runner.Select(suite, words)
 			if err != nil {
 				return err
 			}
-			for _, m := range modules() {
-				for _, c := range m.Checks() {
-					if sel.Has(c.ID) {
-						fmt.Fprintf(out(cmd), "%-24s %s\n", c.ID, c.Title)
-					}
+			here, err := f.applicability(cmd.Context(), sel)
+			if err != nil {
+				return err
+			}
+			for _, c := range suite.Checks() {
+				if !sel.Has(c.ID) {
+					continue
+				}
+				fmt.Fprintf(out(cmd), "%-26s %s\n", c.ID, c.Title)
+				if why := here(c); why != "" {
+					fmt.Fprintf(out(cmd), "%-26s   not here: %s\n", "", why)
 				}
 			}
 			return nil
 		},
 	}
+	f.forLooking(cmd)
+	return cmd
 }
 
-func newExplain() *cobra.Command {
+// applicability is why a check does not apply to this node, now; empty where it
+// does. Where no machine can be looked at, nothing is said.
+func (f *flags) applicability(ctx context.Context, sel runner.Selection) (func(*checks.Check) string, error) {
+	if !machine.Supported {
+		return func(*checks.Check) string { return "" }, nil
+	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	scope, _, err := f.scope(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	return func(c *checks.Check) string {
+		if why := runner.NotApplicable(c, sel, scope, scope.Self()); why != "" {
+			return why
+		}
+		if c.Wants != nil && !c.Wants.Given(scope) {
+			return runner.NotConfigured(c.Wants)
+		}
+		return ""
+	}, nil
+}
+
+func newExplain(suite checks.Suite) *cobra.Command {
 	return &cobra.Command{
 		Use:               "explain CHECK…",
 		Short:             "Say why a check matters, how to look by hand, and how to put it right",
 		Example:           "  carbonio-check explain hosts.syntax",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: completeChecks,
+		ValidArgsFunction: completeChecks(suite),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			sel, err := runner.Select(modules(), words)
+			sel, err := runner.Select(suite, words)
 			if err != nil {
 				return err
 			}
 			first := true
-			for _, m := range modules() {
-				for _, c := range m.Checks() {
-					if !sel.Has(c.ID) {
-						continue
-					}
-					if !first {
-						fmt.Fprintln(out(cmd))
-					}
-					first = false
-					explain(out(cmd), c)
+			for _, c := range suite.Checks() {
+				if !sel.Has(c.ID) {
+					continue
 				}
+				if !first {
+					fmt.Fprintln(out(cmd))
+				}
+				first = false
+				explain(out(cmd), c)
 			}
 			return nil
 		},
@@ -184,14 +234,21 @@ func newExplain() *cobra.Command {
 }
 
 // explain prints a catalogue entry.
-func explain(w io.Writer, c checks.Check) {
+func explain(w io.Writer, c *checks.Check) {
 	fmt.Fprintf(w, "%s  %s\n", c.ID, c.Title)
 	paragraph(w, "why", wrap(c.Why, 66))
 	paragraph(w, "by hand", c.Manual)
 	paragraph(w, "fix", c.Remedy)
 	paragraph(w, "applies", applies(c))
-	paragraph(w, "needs", strings.Join(c.Needs, ", "))
-	paragraph(w, "source", c.Source)
+	var needs, sources []string
+	for _, n := range c.Needs {
+		needs = append(needs, n.ID)
+	}
+	for _, s := range c.Sources {
+		sources = append(sources, s.String(), "  "+s.Address)
+	}
+	paragraph(w, "needs", strings.Join(needs, ", "))
+	paragraph(w, "source", strings.Join(sources, "\n"))
 }
 
 func paragraph(w io.Writer, name, text string) {
@@ -207,7 +264,7 @@ func paragraph(w io.Writer, name, text string) {
 }
 
 // applies says in words when and where a check makes sense.
-func applies(c checks.Check) string {
+func applies(c *checks.Check) string {
 	when := "always"
 	if len(c.Phases) == 1 && c.Phases[0] == checks.Preinstall {
 		when = "before the installation"
@@ -250,11 +307,15 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintf(out(cmd), "carbonio-check %s (%s, %s/%s), knows Carbonio up to %s\n",
-				version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, platform.Newest)
+			fmt.Fprintln(out(cmd), versionLine())
 			return nil
 		},
 	}
+}
+
+func versionLine() string {
+	return fmt.Sprintf("carbonio-check %s (%s, %s/%s), knows Carbonio up to %s",
+		version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, platform.Newest)
 }
 
 // release is set by the Makefile.
