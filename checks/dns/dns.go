@@ -1,6 +1,6 @@
-// Package dns checks the name service: that every resolver of the node answers,
-// that it knows every node of the platform, and that the mail domain can get
-// and send mail. It asks each resolver itself, all questions side by side.
+// Package dns checks the name service: that every resolver of the node responds,
+// that it knows every node of the platform, and that the mail domain can receive
+// and send mail. It asks each resolver itself, all questions concurrently.
 package dns
 
 import (
@@ -34,36 +34,33 @@ var (
 	answersHosts = []checks.AnyLook{lookups, hosts}
 )
 
+// exampleDomain stands for the mail domain in the remedies of the catalogue.
+const exampleDomain = "example.com"
+
 var resolvers = &checks.Check{
-	ID:     "dns.resolvers",
-	Title:  "Every configured resolver answers, and fast",
-	Why:    "Carbonio looks names up all the time. With a dead first resolver every look-up waits seconds before the next one is asked, and mail, login and mesh wait with it.",
-	Manual: "cat /etc/resolv.conf\nresolvectl status\ndig mbox1.example.com @10.0.0.53",
-	Remedy: "put resolvers that answer into the network configuration (netplan or nmcli), then: resolvectl status",
-	Sources: []platform.Source{
-		platform.Requirements.On("each node must resolve all others"), platform.MonitoringPage,
-		platform.ManPages.On("resolv.conf(5)"), platform.Policy.On("the answer time"),
-	},
-	Looks: []checks.AnyLook{configuration, lookups},
+	ID:      "dns.resolvers",
+	Title:   "Every configured resolver responds, and fast",
+	Why:     "Carbonio looks up names all the time. With a dead first resolver every lookup waits for seconds before the next one is asked, and so do mail, login and the mesh.",
+	Manual:  "cat /etc/resolv.conf\nresolvectl status\ndig mbox1.example.com @10.0.0.53",
+	Remedy:  "resolvectl status   # then configure resolvers that respond, with netplan or nmcli",
+	Sources: []platform.Source{platform.Requirements.On("each node must resolve all others"), platform.MonitoringPage, platform.ManPages.On("resolv.conf(5)"), platform.Policy.On("the response time")},
+	Looks:   []checks.AnyLook{configuration, lookups},
 }
 
 var forward = &checks.Check{
-	ID:     "dns.forward",
-	Title:  "Every node resolves to its address on every resolver",
-	Why:    "Nodes find each other by name. Postfix and carbonio-bootstrap ask DNS and do not look into /etc/hosts: a name that only /etc/hosts knows works for some programs and fails for others.",
-	Manual: "dig +short video.example.com\nnslookup video.example.com",
-	Remedy: "add an A record for the node on the DNS server, then: dig +short NODE",
-	Sources: []platform.Source{
-		platform.Requirements.On("each node must be able to resolve all others"),
-		platform.ScenarioHA.On("an empty answer is a DNS resolution problem"), platform.Bootstrap.On("lookupHostName"),
-	},
-	Looks: answersHosts,
+	ID:      "dns.forward",
+	Title:   "Every node resolves to its address on every resolver",
+	Why:     "Nodes find each other by name. Postfix and carbonio-bootstrap query DNS and ignore /etc/hosts: a name that is only in /etc/hosts works for some programs and fails for others.",
+	Manual:  "dig +short video.example.com\nnslookup video.example.com",
+	Remedy:  "dig +short mbox1.example.com   # after adding an A record for the node on the DNS server",
+	Sources: []platform.Source{platform.Requirements.On("each node must resolve all others"), platform.ScenarioHA.On("an empty answer is a DNS resolution problem"), platform.Bootstrap.On("lookupHostName")},
+	Looks:   answersHosts,
 }
 
 var agreement = &checks.Check{
 	ID:      "dns.hosts-agree",
-	Title:   "/etc/hosts and DNS give the same address for every node",
-	Why:     "Programs that read /etc/hosts and programs that ask DNS would talk to different machines under one name.",
+	Title:   "/etc/hosts and DNS have the same address for every node",
+	Why:     "Otherwise programs that read /etc/hosts and programs that query DNS connect to different machines under the same name.",
 	Manual:  "getent ahostsv4 mbox1.example.com\ndig +short mbox1.example.com",
 	Remedy:  "correct the line of the node in /etc/hosts, or its A record on the DNS server",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Requirements},
@@ -73,21 +70,21 @@ var agreement = &checks.Check{
 
 var reverse = &checks.Check{
 	ID:      "dns.reverse",
-	Title:   "Every address has a PTR record that gives its name back",
-	Why:     "Receivers refuse mail from a public address without a name, and logs and services of the platform name the other nodes by their PTR.",
+	Title:   "Every address has a PTR record with its name",
+	Why:     "Receivers refuse mail from a public address that has no name, and logs and services of the platform identify other nodes by their PTR records.",
 	Manual:  "dig +short -x 203.0.113.124",
-	Remedy:  "add a PTR record for the address; for a public one ask who gave you the address (the provider)",
+	Remedy:  "add a PTR record for the address; for a public one, ask the provider that assigned it",
 	Sources: []platform.Source{platform.Preliminaries.On("DNS: A, MX and PTR must be configured"), platform.Policy.On("internal addresses")},
 	Looks:   answers,
 }
 
 var mx = &checks.Check{
 	ID:      "dns.mx",
-	Title:   "The mail domain has an MX record that leads to an address",
-	Why:     "Without it nobody can send mail to the domain, and carbonio-bootstrap prints DNS ERROR and suspends the installation when run by hand.",
+	Title:   "The mail domain has an MX record that resolves to an address",
+	Why:     "Without it nobody can send mail to the domain, and carbonio-bootstrap, run by hand, prints DNS ERROR and suspends the installation.",
 	Manual:  "host -t MX example.com\nhost -t A mail.example.com",
-	Remedy:  "add an MX record for the mail domain whose target has an A record, then: host -t MX DOMAIN",
-	Sources: []platform.Source{platform.Preliminaries.On("DNS"), platform.Bootstrap, platform.RFC2181.On("§10.3: the target is no alias")},
+	Remedy:  "# on the DNS server, an MX record whose target has an A record, such as: example.com. IN MX 10 mail.example.com.\nhost -t MX example.com",
+	Sources: []platform.Source{platform.Preliminaries.On("DNS"), platform.Bootstrap, platform.RFC2181.On("§10.3: the target is not an alias")},
 	Looks:   answers,
 }
 
@@ -103,20 +100,20 @@ var webmail = &checks.Check{
 
 var spf = &checks.Check{
 	ID:      "dns.spf",
-	Title:   "The mail domain has one well-formed SPF record",
-	Why:     "Receivers judge mail of a domain without SPF, or with two records or a wrong one, as forged more easily.",
+	Title:   "The mail domain has one valid SPF record",
+	Why:     "Receivers are more likely to treat mail as forged when its domain has no SPF record, several, or an invalid one.",
 	Manual:  "host -t TXT example.com",
-	Remedy:  `add one TXT record for the mail domain, such as "v=spf1 mx -all"`,
+	Remedy:  "# on the DNS server, one SPF record, such as: example.com. IN TXT \"v=spf1 mx -all\"\nhost -t TXT example.com",
 	Sources: []platform.Source{platform.Preliminaries.On("DNS: recommended"), platform.RFC7208.On("§3.2, §4.5, §4.6.4")},
 	Looks:   answers,
 }
 
 var dmarc = &checks.Check{
 	ID:      "dns.dmarc",
-	Title:   "The mail domain has one well-formed DMARC record",
-	Why:     "Without DMARC anybody can send mail in the name of the domain, and large receivers want it from whoever sends much.",
+	Title:   "The mail domain has one valid DMARC record",
+	Why:     "Without DMARC anyone can send mail in the name of the domain, and large receivers require it from bulk senders.",
 	Manual:  "dig +short TXT _dmarc.example.com",
-	Remedy:  `add one TXT record for _dmarc.DOMAIN, such as "v=DMARC1; p=quarantine; rua=mailto:postmaster@DOMAIN"`,
+	Remedy:  "# on the DNS server, one DMARC record, such as: _dmarc.example.com. IN TXT \"v=DMARC1; p=quarantine; rua=mailto:postmaster@example.com\"\nhost -t TXT _dmarc.example.com",
 	Sources: []platform.Source{platform.Preliminaries.On("DNS: recommended"), platform.RFC7489.On("§6.3, §6.6.3")},
 	Looks:   answers,
 }
@@ -133,7 +130,7 @@ func hostsFiles(scope checks.Scope, _ checks.Host) ([]checks.Target[names], erro
 	return []checks.Target[names]{{Name: hostsFile, Ask: nodes}}, nil
 }
 
-// servers are those that the machine asks, each of which is asked everything.
+// servers are the resolvers of the machine, each of which is asked everything.
 func servers(scope checks.Scope, host checks.Host) ([]checks.Target[[]question], error) {
 	conf, err := readResolvConf(host)
 	if err != nil {
@@ -172,7 +169,7 @@ func questions(t platform.Topology) []question {
 	return out
 }
 
-// webmailName is the public name of the webmail, or why there is none to look up.
+// webmailName is the public name of the webmail, or why it cannot be looked up.
 func webmailName(t platform.Topology) (name, problem string) {
 	if t.Inventory != nil {
 		name, _ = t.Inventory.GroupVar(platform.Proxy, "webmailHostname")
@@ -181,38 +178,34 @@ func webmailName(t platform.Topology) (name, problem string) {
 	case name == "":
 		return "", "the inventory sets no webmailHostname"
 	case !platform.ValidFQDN(name): // the manual's own example is webmailPublicHostname
-		return "", "the inventory's webmailHostname is not a full host name: " + name
+		return "", "the inventory's webmailHostname is not a fully qualified name: " + name
 	}
 	return name, ""
 }
 
-// mailDomain is the domain that gets the mail, or why there is none to look up.
+// mailDomain is the domain that receives the mail, or why it cannot be looked up.
 func mailDomain(t platform.Topology) (domain, problem string) {
 	domain = t.Domain()
 	switch {
 	case domain == "":
-		return "", "no node has a full name, so there is no mail domain"
+		return "", "no node has a fully qualified name, so there is no mail domain"
 	case !platform.ValidFQDN(domain):
-		return "", domain + " is not a domain that gets mail"
-	case internal(domain):
-		return "", domain + " is a name for internal use only: nothing outside can look it up"
+		return "", domain + " cannot be a mail domain"
+	case slices.Contains(internal, strings.ToLower(domain[strings.LastIndex(domain, ".")+1:])):
+		return "", domain + " is for internal use only: it cannot be looked up from outside"
 	}
 	return domain, ""
 }
 
-// internal says whether a domain can never stand in the public DNS (RFC 6761,
-// RFC 6762, RFC 8375, ICANN 2024 for internal, and what ICANN will not delegate).
-func internal(domain string) bool {
-	switch strings.ToLower(domain[strings.LastIndex(domain, ".")+1:]) {
-	case "local", "localhost", "localdomain", "test", "invalid", "example", "onion", "alt",
-		"internal", "intranet", "private", "corp", "home", "lan", "arpa":
-		return true
-	}
-	return false
+// internal are the top-level domains that are never in the public DNS (RFC 6761, RFC
+// 6762, RFC 8375, ICANN 2024 for internal, and what ICANN will not delegate).
+var internal = []string{
+	"local", "localhost", "localdomain", "test", "invalid", "example", "onion", "alt",
+	"internal", "intranet", "private", "corp", "home", "lan", "arpa",
 }
 
-// dmarcNames are the names under which the policy for a domain may stand: its
-// own, and those of the domains above it (the organisation's, RFC 7489 §6.6.3).
+// dmarcNames are the names that may hold the policy for a domain: its own, and
+// those of the domains above it (the organisation's, RFC 7489 §6.6.3).
 func dmarcNames(domain string) []string {
 	var out []string
 	for strings.Contains(domain, ".") {

@@ -12,7 +12,7 @@ import (
 	"carbonio-check/platform"
 )
 
-// judge decides for each vantage, and on what the vantages see differently.
+// judge decides for each vantage, and about what the vantages see differently.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	for s := range configuration.In(seen) {
@@ -44,7 +44,7 @@ type view struct {
 type resolver struct {
 	checks.Sight[[]question, lookup]
 	lookup
-	alive bool                // it answers anything: when it does not, that is all to say of it
+	alive bool                // it answered something; if not, no more is said of it
 	asked map[question]answer // names in lower case
 }
 
@@ -61,7 +61,7 @@ func newResolver(s checks.Sight[[]question, lookup]) resolver {
 	return r
 }
 
-// whole says whether the look was not broken off: only then silence counts.
+// whole says whether the look was not broken off: only then does silence count.
 func (r resolver) whole() bool { return r.Unseen() == checks.Unseen{} }
 
 func views(scope checks.Scope, seen checks.Record) []view {
@@ -82,14 +82,14 @@ func judgeConfiguration(s checks.Sight[checks.Nothing, resolvConf]) checks.Findi
 	case !got:
 		return resolvers.Unseen(s, resolvFile)
 	case len(conf.Bad) > 0:
-		return resolvers.Warn(s, resolvFile, "%s has a nameserver line that the system does not read", resolvFile).
-			Saw(strings.Join(conf.Bad, "\n")).Wanted("nameserver ADDRESS, from the first column")
+		return resolvers.Warn(s, resolvFile, "%s has a nameserver line that the system ignores", resolvFile).
+			Saw(strings.Join(conf.Bad, "\n")).Wanted("nameserver ADDRESS, at the beginning of the line")
 	case conf.Default:
-		return resolvers.Warn(s, resolvFile, "%s names no server, so the system asks %s", resolvFile, defaultServer).
+		return resolvers.Warn(s, resolvFile, "%s lists no nameserver, so the system asks %s", resolvFile, defaultServer).
 			Wanted("nameserver ADDRESS")
 	case len(conf.Ignored) > 0:
-		return resolvers.Warn(s, resolvFile, "%s names more than %d servers: the system never asks %s", resolvFile, maxServers, strings.Join(conf.Ignored, ", ")).
-			Saw(fmt.Sprintf("%d servers", len(conf.Servers)+len(conf.Ignored))).Wanted(fmt.Sprintf("%d at most", maxServers))
+		return resolvers.Warn(s, resolvFile, "%s lists more than %d nameservers: the system never asks %s", resolvFile, maxServers, strings.Join(conf.Ignored, ", ")).
+			Saw(fmt.Sprintf("%d nameservers", len(conf.Servers)+len(conf.Ignored))).Wanted(fmt.Sprintf("at most %d", maxServers))
 	case len(conf.Upstream) > 0:
 		return resolvers.Pass(s, resolvFile, "systemd-resolved asks %s", strings.Join(conf.Upstream, ", "))
 	}
@@ -102,25 +102,24 @@ func judgeResolver(r resolver, limit time.Duration) checks.Finding {
 	case len(took) == 0 && !r.whole():
 		return resolvers.Unseen(r, name)
 	case len(r.Answers) == 0:
-		return resolvers.Unknown(r, name, "%s was asked nothing", name)
+		return resolvers.Unknown(r, name, "%s was not asked anything", name)
 	case len(took) == 0:
-		return resolvers.Fail(r, name, "%s %s", name, r.complaint()).
-			Saw(r.tally()).Wanted("answers").
-			Fix(fmt.Sprintf("dig %s @%s   # when it has no answer either, take %[2]s out of the network configuration (netplan, nmcli)", r.Answers[0].Name, name))
+		return resolvers.Fail(r, name, "%s %s", name, r.complaint()).Saw(r.failures()).Wanted("an answer").
+			Fix(fmt.Sprintf("# on %s\ndig %s @%s   # without an answer here too, remove %[3]s from the network configuration (netplan or nmcli)", r.Vantage, r.Answers[0].Name, name))
 	}
 	median := took[len(took)/2].Round(100 * time.Microsecond)
-	text := fmt.Sprintf("%s (median of %d answers)", median, len(took))
-	if rest := r.tally(); rest != "" {
-		text += "; the rest: " + rest
+	text := fmt.Sprintf("%s (median of %d)", median, len(took))
+	if failures := r.failures(); failures != "" {
+		text += "; " + failures
 	}
 	if median > limit {
-		return resolvers.Warn(r, name, "%s is slow: it answers in %s", name, median).
+		return resolvers.Warn(r, name, "%s is slow: it responds in %s", name, median).
 			Saw(text).Wanted("at most " + limit.String())
 	}
-	return resolvers.Pass(r.Proof().Part(), name, "%s answers in %s", name, median).Saw(text)
+	return resolvers.Pass(r.Proof().Part(), name, "%s responds in %s", name, median).Saw(text)
 }
 
-// times are the times of the answers that say something, sorted.
+// times are those of the useful answers, sorted.
 func (r resolver) times() []time.Duration {
 	var out []time.Duration
 	for _, a := range r.Answers {
@@ -132,54 +131,49 @@ func (r resolver) times() []time.Duration {
 	return out
 }
 
-// useful says whether the server knew: also that there is no such name.
+// useful says whether the server knew, which includes that a name does not exist.
 func (a answer) useful() bool { return a.Rcode == "NOERROR" || a.Rcode == "NXDOMAIN" }
 
-// complaint says what a server that knows nothing does instead.
+// complaint says what a server does that has no useful answer.
 func (r resolver) complaint() string {
-	switch first := r.Answers[0]; {
-	case len(r.outcomes()) > 1:
-		return "answers no question"
+	first := r.Answers[0]
+	switch {
+	case slices.ContainsFunc(r.Answers, func(a answer) bool { return a.text() != first.text() }):
+		return "answers no query"
 	case first.silent():
-		return fmt.Sprintf("%s (%s waited)", first.Contact, r.Waited.Round(100*time.Millisecond))
+		return fmt.Sprintf("%s (waited %s)", first.Contact, r.Waited.Round(100*time.Millisecond))
 	case first.Rcode == "":
-		return "cannot be asked: " + first.text()
+		return "cannot be queried: " + first.text()
 	case first.Rcode == "REFUSED":
-		return "refuses every question: it does not serve this node"
-	default:
-		return "answers every question with " + first.Rcode
+		return "refuses every query: it does not serve this node"
 	}
+	return "answers every query with " + first.Rcode
 }
 
-// outcomes counts what came back instead of an answer.
-func (r resolver) outcomes() map[string]int {
-	out := map[string]int{}
+// failures counts what came back instead of an answer: "3 of 36: timeout".
+func (r resolver) failures() string {
+	counts := map[string]int{}
 	for _, a := range r.Answers {
 		if !a.useful() && (a.Rcode != "" || r.whole()) {
-			out[cmp.Or(a.Rcode, a.text())]++
+			counts[cmp.Or(a.Rcode, a.text())]++
 		}
 	}
-	return out
-}
-
-// tally gives "3 of 36 timeout, 1 of 36 SERVFAIL".
-func (r resolver) tally() string {
 	var out []string
-	for outcome, n := range r.outcomes() {
-		out = append(out, fmt.Sprintf("%d of %d %s", n, len(r.Answers), outcome))
+	for failure, n := range counts {
+		out = append(out, fmt.Sprintf("%d of %d: %s", n, len(r.Answers), failure))
 	}
 	slices.Sort(out)
 	return strings.Join(out, ", ")
 }
 
-// A reply is what one living resolver said to a question.
+// A reply is what one live resolver said to a question.
 type reply struct {
 	server string
 	answer
 }
 
-// replies are what the living resolvers said. The proof is whole where none of
-// the looks was broken off before the answer.
+// replies are those of the live resolvers. The proof is whole when no look was
+// broken off before the answer.
 func (v view) replies(recordType, name string) ([]reply, checks.Proof) {
 	var out []reply
 	proofs := make([]checks.Proof, len(v.Members))
@@ -196,7 +190,7 @@ func (v view) replies(recordType, name string) ([]reply, checks.Proof) {
 
 // unanswered is the finding for a question to which no resolver had an answer.
 func (v view) unanswered(c *checks.Check, target, what string) checks.Finding {
-	f := c.Unknown(checks.Together(v.Members...), target, "no resolver answers for %s", what)
+	f := c.Unknown(checks.Together(v.Members...), target, "no resolver answers the query for %s", what)
 	for _, r := range v.Members {
 		f = f.Needing(resolvers.On(r.Target.Name))
 		if !r.whole() {
@@ -206,8 +200,8 @@ func (v view) unanswered(c *checks.Check, target, what string) checks.Finding {
 	return f
 }
 
-// said lists what each resolver said.
-func said(replies []reply) string {
+// list says which resolver replied what.
+func list(replies []reply) string {
 	var out []string
 	for _, r := range replies {
 		out = append(out, r.server+": "+r.text())
@@ -218,45 +212,31 @@ func said(replies []reply) string {
 // silent says whether nothing came back at all.
 func (a answer) silent() bool { return a.Contact.State == checks.Silent && !a.Truncated }
 
-// text says in a few words what came back.
+// text is what came back, or why nothing did, in a few words.
 func (a answer) text() string {
-	var text string
-	switch {
-	case a.Invalid:
-		return "it is not a name that can be asked for"
-	case a.Rcode == "":
-		return a.failure()
-	case a.Rcode != "NOERROR":
-		return a.Rcode
-	case len(a.Values) == 0:
-		text = "an empty answer"
-	default:
-		text = strings.Join(a.Values, ", ")
-	}
+	text := cmp.Or(strings.Join(a.Values, ", "), "an empty answer")
 	if a.More > 0 {
 		text += fmt.Sprintf(" and %d more", a.More)
 	}
 	if len(a.Aliases) > 0 {
 		text += " (alias of " + strings.Join(a.Aliases, ", ") + ")"
 	}
-	return text
-}
-
-// failure says why a question that was asked got no reply.
-func (a answer) failure() string {
-	var text string
 	switch {
-	case a.Unreadable:
-		text = "the reply is unreadable"
-	case a.Contact.State == checks.Silent:
-		text = "timeout"
-	case a.Contact != checks.Contact{}:
-		text = "the server " + a.Contact.String()
-	default:
-		text = "not waited for"
+	case a.Invalid:
+		return "the name is not valid in DNS"
+	case a.Rcode == "NOERROR":
+		return text
+	case a.Rcode != "":
+		return a.Rcode
+	case a.Contact == checks.Contact{}:
+		return "not waited for"
+	}
+	failure := "the server " + a.Contact.String()
+	if a.Contact.State == checks.Silent {
+		failure = "timeout"
 	}
 	if a.Truncated {
-		text = "truncated, and over TCP: " + text
+		return "the reply is truncated, and over TCP: " + failure
 	}
-	return text
+	return failure
 }

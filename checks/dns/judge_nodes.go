@@ -3,6 +3,7 @@ package dns
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,195 +23,172 @@ func (v view) judgeForward(n platform.Node) checks.Finding {
 	}
 	right := rightAddress(n)
 	var bad []reply
-	phrase, same := "", true
+	faulty := map[string][]string{} // the servers with each fault
 	for _, r := range replies {
-		p := r.wrong(n, right, v.Vantage)
-		if p == "" {
-			continue
+		if fault := r.fault(n, right, v.Vantage); fault != "" {
+			bad = append(bad, r)
+			faulty[fault] = append(faulty[fault], r.server)
 		}
-		same = same && (phrase == "" || phrase == p)
-		phrase = cmp.Or(phrase, p)
-		bad = append(bad, r)
 	}
+	wanted := cmp.Or(right, "the same address") + " from every resolver"
 	if len(bad) == 0 {
-		return agreed(proof, n, right, replies)
+		for _, r := range replies {
+			if right == "" && !slices.Equal(r.Values, replies[0].Values) {
+				return forward.Fail(proof, n.Name, "the resolvers return different addresses for %s", n.Name).
+					Saw(list(replies)).Wanted(wanted).Fix(remedy(n, right, r))
+			}
+		}
+		return forward.Pass(proof, n.Name, "%s resolves to %s", n.Name, replies[0].text())
 	}
-	f := forward.Fail(proof, n.Name, "%s %s%s", n.Name, phrase, v.where(n, bad, len(replies), same))
+	f := forward.Fail(proof, n.Name, "%s %s", n.Name, v.faults(n, faulty, len(replies), missing(bad[0].answer)))
 	if v.hidden(n, replies, bad) {
 		f = forward.Warn(proof, n.Name, "%s is not in DNS: it resolves only because systemd-resolved reads /etc/hosts", n.Name)
 	}
-	f = f.Saw(said(replies)).Wanted(want(right)).Fix(remedy(n, right, bad[0]))
+	f = f.Saw(list(replies)).Wanted(wanted).Fix(remedy(n, right, bad[0]))
 	if v.echoed(n, bad) {
-		f = f.Needing(checks.SelfOf(n.Name), checks.LineOf(n.Name)).Fix("correct the line of " + n.Name + " in /etc/hosts, which systemd-resolved repeats")
+		f = f.Needing(checks.SelfOf(n.Name), checks.LineOf(n.Name)).
+			Fix(fmt.Sprintf("# on %s\ngrep -nw %s /etc/hosts   # correct this line: systemd-resolved answers from it", v.Vantage, n.Name))
 	}
 	return f
 }
 
-// rightAddress is the address that an administrator wrote down for the node;
-// one that came from DNS proves nothing about DNS.
-func rightAddress(n platform.Node) netip.Addr {
-	if n.AddressFrom == "ansible_host" || n.AddressFrom == "/etc/hosts" {
-		return n.Address
-	}
-	return netip.Addr{}
-}
-
-func want(right netip.Addr) string {
-	if right.IsValid() {
-		return right.String() + " from every resolver"
-	}
-	return "the same address from every resolver"
-}
-
-// wrong says what is wrong with the answer for a node; empty when it is right.
-func (r reply) wrong(n platform.Node, right netip.Addr, vantage string) string {
-	loopback := slices.IndexFunc(r.Values, func(s string) bool { return parse(s).IsLoopback() })
-	switch {
-	case r.silent():
-		return "gets no answer, though other names do"
-	case r.Rcode == "":
-		return "gets no answer: " + r.text()
-	case r.Rcode == "NXDOMAIN":
-		return "does not exist in DNS (NXDOMAIN)"
-	case r.Rcode != "NOERROR":
-		return "cannot be resolved: the resolver answers " + r.Rcode
-	case len(r.Values) == 0 && len(r.Aliases) > 0:
-		return "is an alias that leads to no address"
-	case len(r.Values) == 0:
-		return "exists in DNS, but has no A record"
-	case loopback >= 0:
-		return "resolves to the loopback address " + r.Values[loopback]
-	case !right.IsValid() || slices.Equal(r.Values, []string{right.String()}):
-		return ""
-	case !slices.Contains(r.Values, right.String()):
-		return "resolves to another address than the platform uses"
-	case stub(r.server) && strings.EqualFold(n.Name, vantage):
-		return "" // systemd-resolved gives all addresses of its own machine
-	}
-	return "resolves to its address and to others"
-}
-
-// where says which resolvers are wrong, when others are right or otherwise
-// wrong, and who else knows the node, when none does.
-func (v view) where(n platform.Node, bad []reply, of int, same bool) string {
-	var servers []string
-	for _, r := range bad {
-		servers = append(servers, r.server)
-	}
-	switch {
-	case !same:
-		return fmt.Sprintf(" on %s, and is wrong on %s", servers[0], strings.Join(servers[1:], ", "))
-	case len(bad) < of:
-		return " on " + strings.Join(servers, ", ")
-	case v.inHosts(n) && missing(bad[0].answer):
-		return "; only /etc/hosts knows it"
+// rightAddress is the address that an administrator wrote down for the node, if
+// any; one that came from DNS proves nothing about DNS.
+func rightAddress(n platform.Node) string {
+	if n.Address.IsValid() && (n.AddressFrom == "ansible_host" || n.AddressFrom == "/etc/hosts") {
+		return n.Address.String()
 	}
 	return ""
 }
 
-func (v view) inHosts(n platform.Node) bool { return len(v.lines(n)) > 0 }
-
-// lines are the addresses of the node in /etc/hosts.
-func (v view) lines(n platform.Node) []netip.Addr {
-	seen, _ := v.hosts.Got()
-	return seen.Nodes[strings.ToLower(n.Name)]
+// fault says what is wrong with the reply for a node; empty when nothing is.
+func (r reply) fault(n platform.Node, right, vantage string) string {
+	unusable := r.unusable()
+	switch {
+	case r.silent():
+		return "does not resolve: the query times out, although others are answered"
+	case r.Rcode == "":
+		return "does not resolve: " + r.text()
+	case !r.useful():
+		return "does not resolve: the resolver answers " + r.Rcode
+	case unusable != "":
+		return unusable
+	case right == "" || slices.Equal(r.Values, []string{right}):
+		return ""
+	case !slices.Contains(r.Values, right):
+		return "resolves to a different address than the platform uses"
+	case stub(r.server) && strings.EqualFold(n.Name, vantage):
+		return "" // systemd-resolved returns all addresses of its own machine
+	}
+	return "resolves to other addresses besides its own"
 }
 
-// texts are the IPv4 addresses as answers hold them; AAAA is not asked for.
-func texts(addresses []netip.Addr) []string {
-	var out []string
-	for _, a := range addresses {
-		if a.Unmap().Is4() {
-			out = append(out, a.Unmap().String())
+// unusable says why an answer has no address to use; empty when it has.
+func (a answer) unusable() string {
+	loopback := slices.IndexFunc(a.Values, func(s string) bool { return parse(s).IsLoopback() })
+	switch {
+	case a.Rcode == "NXDOMAIN":
+		return "does not exist in DNS (NXDOMAIN)"
+	case len(a.Values) == 0 && len(a.Aliases) > 0:
+		return "is an alias that does not resolve to an address"
+	case len(a.Values) == 0:
+		return "exists in DNS, but has no A record"
+	case loopback >= 0:
+		return "resolves to the loopback address " + a.Values[loopback]
+	}
+	return ""
+}
+
+// faults says what is wrong, and on which servers unless it is on all.
+func (v view) faults(n platform.Node, faulty map[string][]string, replies int, missing bool) string {
+	_, inHosts := v.line(n)
+	out := slices.Sorted(maps.Keys(faulty))
+	for i, fault := range out {
+		if on := faulty[fault]; len(on) < replies {
+			out[i] += " on " + strings.Join(on, ", ")
+		} else if missing && inHosts {
+			out[i] += "; it is only in /etc/hosts"
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return strings.Join(out, "; ")
+}
+
+// line are the IPv4 addresses of the node in /etc/hosts, and whether it is there.
+func (v view) line(n platform.Node) ([]string, bool) {
+	seen, _ := v.hosts.Got()
+	line, ok := seen.Nodes[strings.ToLower(n.Name)]
+	return line, ok
 }
 
 func missing(a answer) bool { return a.useful() && len(a.Values) == 0 }
 
-// hidden says whether all that is wrong is that DNS does not know the node, and
-// systemd-resolved answers for it from /etc/hosts, so that programs, and the
-// manual's dig, get the right address all the same.
+// hidden says whether DNS just does not have the node and systemd-resolved answers
+// from /etc/hosts, so that programs, and the manual's dig, get the right address.
 func (v view) hidden(n platform.Node, replies, bad []reply) bool {
+	_, inHosts := v.line(n)
 	stubs := slices.ContainsFunc(replies, func(r reply) bool { return stub(r.server) })
-	return stubs && v.inHosts(n) &&
+	return stubs && inHosts &&
 		!slices.ContainsFunc(bad, func(r reply) bool { return stub(r.server) || !missing(r.answer) })
 }
 
-// echoed says whether all that is wrong is what systemd-resolved repeats from
+// echoed says whether all that is wrong is what systemd-resolved took from
 // /etc/hosts.
 func (v view) echoed(n platform.Node, bad []reply) bool {
-	return v.inHosts(n) && !slices.ContainsFunc(bad, func(r reply) bool {
-		return !stub(r.server) || !slices.Equal(r.Values, texts(v.lines(n)))
+	line, inHosts := v.line(n)
+	return inHosts && !slices.ContainsFunc(bad, func(r reply) bool {
+		return !stub(r.server) || !slices.Equal(r.Values, line)
 	})
 }
 
-// agreed is the finding for a node that no resolver is wrong about: they may
-// still contradict each other where nobody wrote the right address down.
-func agreed(proof checks.Proof, n platform.Node, right netip.Addr, replies []reply) checks.Finding {
-	for _, r := range replies {
-		if !right.IsValid() && !slices.Equal(r.Values, replies[0].Values) {
-			return forward.Fail(proof, n.Name, "the resolvers give different addresses for %s", n.Name).
-				Saw(said(replies)).Wanted(want(right)).Fix(remedy(n, right, r))
-		}
-	}
-	return forward.Pass(proof, n.Name, "%s resolves to %s", n.Name, replies[0].text())
-}
-
-func remedy(n platform.Node, right netip.Addr, r reply) string {
+func remedy(n platform.Node, right string, r reply) string {
 	ask := fmt.Sprintf("dig A %s @%s", n.Name, r.server)
-	if !r.useful() {
-		return ask + "   # then see on that server who answers for the zone"
+	switch {
+	case !r.useful():
+		return ask + "   # then find out which server is authoritative for the zone, and why it does not answer"
+	case right == "":
+		return fmt.Sprintf("# on the DNS server, keep only the right A record of %s\n%s", n.Name, ask)
 	}
-	address := "ADDRESS"
-	if right.IsValid() {
-		address = right.String()
-	}
-	return fmt.Sprintf("make this the only A record of the name on the DNS server:\n%s. IN A %s\nthen: %s", n.Name, address, ask)
+	return fmt.Sprintf("# on the DNS server, as the only A record of the name: %s. IN A %s\n%s", n.Name, right, ask)
 }
 
 // judgeAgreement compares /etc/hosts with DNS.
 func (v view) judgeAgreement(n platform.Node) checks.Finding {
-	hosts := texts(v.lines(n))
+	line, _ := v.line(n)
 	replies, proof := v.replies("A", n.Name)
-	var dns []reply
-	for _, r := range replies {
-		if !stub(r.server) && len(r.Values) > 0 { // the stub answers from /etc/hosts itself
-			dns = append(dns, r)
-		}
-	}
+	dns := slices.DeleteFunc(slices.Clone(replies), func(r reply) bool {
+		return stub(r.server) || len(r.Values) == 0 // the stub itself answers from /etc/hosts
+	})
 	_, got := v.hosts.Got()
 	switch {
 	case isAddress(n.Name):
 		return agreement.Skip(proof, n.Name, "%s is an address, not a name", n.Name)
 	case !got:
 		return agreement.Unknown(proof, n.Name, "/etc/hosts could not be seen: %s", cmp.Or(v.hosts.Unseen().String(), "it was not looked at"))
-	case len(hosts) == 0:
+	case len(line) == 0:
 		return agreement.Skip(proof, n.Name, "%s has no IPv4 address in /etc/hosts", n.Name)
 	case len(replies) == 0:
 		return v.unanswered(agreement, n.Name, n.Name)
 	case len(dns) == 0:
-		return agreement.Skip(proof, n.Name, "no DNS server gives an address for %s", n.Name)
+		return agreement.Skip(proof, n.Name, "no DNS server returns an address for %s", n.Name)
 	}
 	proof = checks.Together(proof.Part(), v.hosts.Proof()) // one answer is enough
 	for _, r := range dns {
-		if !slices.Equal(r.Values, hosts) {
-			return agreement.Fail(proof, n.Name, "/etc/hosts and DNS give different addresses for %s", n.Name).
-				Saw("/etc/hosts: "+strings.Join(hosts, ", ")+"\n"+said(dns)).Wanted("one address in both").
+		if !slices.Equal(r.Values, line) {
+			return agreement.Fail(proof, n.Name, "/etc/hosts and DNS have different addresses for %s", n.Name).
+				Saw("/etc/hosts: "+strings.Join(line, ", ")+"\n"+list(dns)).Wanted("the same address in both").
+				Fix(fmt.Sprintf("# on %s, see which of the two is wrong, and correct it\ngrep -nw %s /etc/hosts\ndig A %[2]s @%s", v.Vantage, n.Name, r.server)).
 				Needing(checks.SelfOf(n.Name), checks.LineOf(n.Name))
 		}
 	}
-	return agreement.Pass(proof, n.Name, "/etc/hosts and DNS both say %s", strings.Join(hosts, ", "))
+	return agreement.Pass(proof, n.Name, "/etc/hosts and DNS agree on %s", strings.Join(line, ", "))
 }
 
-// judgeAcross finds nodes that are known under different addresses on different
-// nodes, where each by itself sees nothing wrong.
+// judgeAcross finds nodes that have different addresses on different nodes where
+// each node by itself sees nothing wrong.
 func judgeAcross(t platform.Topology, views []view) []checks.Finding {
 	var out []checks.Finding
 	for _, n := range t.Nodes {
-		if rightAddress(n).IsValid() {
+		if rightAddress(n) != "" {
 			continue
 		}
 		var lines []string
@@ -225,35 +203,35 @@ func judgeAcross(t platform.Topology, views []view) []checks.Finding {
 			}
 		}
 		if len(distinct) > 1 {
-			out = append(out, forward.Fail(checks.Together(proofs...), n.Name, "%s has different addresses on different nodes", n.Name).
-				Saw(strings.Join(lines, "\n")).Wanted("the same address everywhere"))
+			out = append(out, forward.Fail(checks.Together(proofs...), n.Name, "%s resolves to different addresses on different nodes", n.Name).
+				Saw(strings.Join(lines, "\n")).Wanted("the same address everywhere").
+				Fix(fmt.Sprintf("# on each of these nodes\ndig A %s; cat /etc/resolv.conf   # the resolvers need the same A record", n.Name)))
 		}
 	}
 	return out
 }
 
-// judgeReverse judges the PTR records of the nodes, and of the public addresses
-// that the domain's own mail exchangers have: those of a provider are its
-// business. The PTR of a public address may be any name of the platform: there
-// is one for all that stands behind the address.
+// judgeReverse judges the PTR records of the nodes, and of the public addresses of
+// the domain's own mail exchangers; those of a provider are its own business. The
+// PTR record of a public address may be any name of the platform: several machines
+// may share the address.
 func (v view) judgeReverse() []checks.Finding {
 	exchangers := v.exchangers()
-	ours := slices.Clone(exchangers)
-	if name, problem := webmailName(v.platform); problem == "" {
-		ours = append(ours, name)
-	}
+	name, _ := webmailName(v.platform)
+	ours := append(slices.Clone(exchangers), name)
 	for _, n := range v.platform.Nodes {
 		ours = append(ours, n.Name)
 	}
 	var out []checks.Finding
 	for _, n := range v.platform.Nodes {
-		switch {
-		case !n.Address.IsValid():
+		allowed := []string{n.Name}
+		if isPublic(n.Address) {
+			allowed = ours
+		}
+		if n.Address.IsValid() {
+			out = append(out, v.judgePTR(n.Name, []string{n.Address.String()}, allowed))
+		} else {
 			out = append(out, reverse.Skip(checks.From(v.Vantage), n.Name, "no address of %s is known", n.Name))
-		case isPublic(n.Address):
-			out = append(out, v.judgePTR(n.Name, []string{n.Address.String()}, ours))
-		default:
-			out = append(out, v.judgePTR(n.Name, []string{n.Address.String()}, []string{n.Name}))
 		}
 	}
 	for _, name := range exchangers {
@@ -266,9 +244,8 @@ func (v view) judgeReverse() []checks.Finding {
 	return out
 }
 
-// judgePTR judges the PTR records of the addresses of one name, which must be one
-// of ours.
-func (v view) judgePTR(name string, addresses, ours []string) checks.Finding {
+// judgePTR judges the PTR records of the addresses of one name.
+func (v view) judgePTR(name string, addresses, allowed []string) checks.Finding {
 	var proofs []checks.Proof
 	for _, address := range addresses {
 		replies, proof := v.replies("PTR", address)
@@ -277,37 +254,37 @@ func (v view) judgePTR(name string, addresses, ours []string) checks.Finding {
 		}
 		for _, r := range replies {
 			named := slices.ContainsFunc(r.Values, func(s string) bool {
-				return slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(s, own) })
+				return slices.ContainsFunc(allowed, func(own string) bool { return strings.EqualFold(s, own) })
 			})
 			if !named {
-				return badPTR(proof, name, address, r).Saw(said(replies)).Wanted(name)
+				return badPTR(proof, name, address, r).Saw(list(replies)).Wanted(name)
 			}
 		}
 		proofs = append(proofs, proof.Part()) // one answer is enough
 	}
-	return reverse.Pass(checks.Together(proofs...), name, "the PTR record of %s gives the name back", strings.Join(addresses, ", "))
+	return reverse.Pass(checks.Together(proofs...), name, "the PTR record of %s is correct", strings.Join(addresses, ", "))
 }
 
-// badPTR: the manual demands that of a public address, that of an internal one
-// is ours to wish for.
+// badPTR fails only a public address without a record: the manual requires one
+// there, for internal addresses it is our wish.
 func badPTR(proof checks.Proof, name, address string, r reply) checks.Finding {
 	ask := fmt.Sprintf("dig -x %s @%s", address, r.server)
-	if !r.useful() {
-		return reverse.Warn(proof, name, "the PTR record of %s, the address of %s, cannot be looked up: %s", address, name, r.text()).
-			Fix(ask + "   # then see on that server who answers for the reverse zone")
+	say, where := reverse.Warn, "on the DNS server"
+	if isPublic(parse(address)) {
+		say, where = reverse.Fail, "at the provider of the address"
 	}
-	f := reverse.Warn(proof, name, "the PTR record of %s, the address of %s, gives another name", address, name)
-	if len(r.Values) == 0 {
-		say := reverse.Warn
-		if isPublic(parse(address)) {
-			say = reverse.Fail
-		}
-		f = say(proof, name, "%s, the address of %s, has no PTR record", address, name)
+	fix := fmt.Sprintf("# %s, set the PTR record of %s to %s\n%s", where, address, name, ask)
+	switch {
+	case !r.useful():
+		return reverse.Warn(proof, name, "the PTR record of %s (%s) cannot be looked up: %s", address, name, r.text()).
+			Fix(ask + "   # then find out which server is authoritative for the reverse zone, and why it does not answer")
+	case len(r.Values) > 0:
+		return reverse.Warn(proof, name, "the PTR record of %s (%s) is a different name", address, name).Fix(fix)
 	}
-	return f.Fix(fmt.Sprintf("make %s the PTR record of %s, then: %s", name, address, ask))
+	return say(proof, name, "%s (%s) has no PTR record", address, name).Fix(fix)
 }
 
-// parse reads an address; the zero value is what is none.
+// parse reads an address; the zero value is none.
 func parse(s string) netip.Addr {
 	a, _ := netip.ParseAddr(s)
 	return a.Unmap()

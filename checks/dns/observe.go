@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,8 +20,8 @@ const (
 	resolvedFile = "/run/systemd/resolve/resolv.conf" // systemd-resolved(8)
 )
 
-// The C library asks the first three servers and no other; without any it asks
-// the machine itself (resolv.conf(5)).
+// The C library asks the first three servers and no others; without any it asks the
+// machine itself (resolv.conf(5)).
 const (
 	maxServers    = 3
 	defaultServer = "127.0.0.1"
@@ -29,45 +30,56 @@ const (
 // resolvConf is what /etc/resolv.conf makes the machine do.
 type resolvConf struct {
 	Servers  []string `json:"servers"`            // asked, in this order
-	Default  bool     `json:"default,omitempty"`  // the file names none
-	Ignored  []string `json:"ignored,omitempty"`  // named beyond the third
-	Bad      []string `json:"bad,omitempty"`      // lines meant to name a server that name none: "line 3: …"
+	Default  bool     `json:"default,omitempty"`  // the file lists none
+	Ignored  []string `json:"ignored,omitempty"`  // listed after the third
+	Bad      []string `json:"bad,omitempty"`      // nameserver lines that have no effect: "line 3: …"
 	Upstream []string `json:"upstream,omitempty"` // asked by systemd-resolved behind its stub
 }
 
-// names are those of the nodes.
+// names are the nodes' names.
 type names struct {
 	Names []string `json:"names"`
 }
 
-// hostsLines are what /etc/hosts says of the nodes.
+// hostsLines are the nodes' IPv4 addresses in /etc/hosts, sorted, by name in lower
+// case. A node that has only others has none; AAAA is not asked for either.
 type hostsLines struct {
-	Nodes map[string][]netip.Addr `json:"nodes"` // by name in lower case
+	Nodes map[string][]string `json:"nodes"`
 }
 
-// observeHosts reads what /etc/hosts says of the nodes.
 func observeHosts(_ context.Context, host checks.Host, t checks.Target[names]) (hostsLines, error) {
 	text, err := host.ReadFile(hostsFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return hostsLines{}, err
 	}
 	all := platform.HostsMap(platform.ParseHosts(text))
-	seen := hostsLines{Nodes: map[string][]netip.Addr{}}
+	seen := hostsLines{Nodes: map[string][]string{}}
 	for _, name := range t.Ask.Names {
 		name = strings.ToLower(name)
 		if addresses, ok := all[name]; ok {
-			seen.Nodes[name] = addresses
+			seen.Nodes[name] = ipv4(addresses)
 		}
 	}
 	return seen, nil
+}
+
+func ipv4(addresses []netip.Addr) []string {
+	out := []string{}
+	for _, a := range addresses {
+		if a.Unmap().Is4() {
+			out = append(out, a.Unmap().String())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func observeConfiguration(_ context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (resolvConf, error) {
 	return readResolvConf(host)
 }
 
-// readResolvConf finds the servers to ask. systemd-resolved's stub answers from
-// /etc/hosts too and hides who is behind it, so those are asked as well.
+// readResolvConf finds the servers to ask. systemd-resolved's stub also answers from
+// /etc/hosts and hides the servers behind it, so these are asked as well.
 func readResolvConf(host checks.Host) (resolvConf, error) {
 	text, err := host.ReadFile(resolvFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -82,35 +94,28 @@ func readResolvConf(host checks.Host) (resolvConf, error) {
 		conf.Servers, conf.Default = []string{defaultServer}, true
 	}
 	if slices.ContainsFunc(conf.Servers, stub) {
-		text, err := host.ReadFile(resolvedFile)
-		if err == nil {
+		if text, err := host.ReadFile(resolvedFile); err == nil {
 			conf.Upstream, _ = parseResolvConf(text)
 		}
 	}
 	return conf, nil
 }
 
-// parseResolvConf reads the nameserver lines as the C library does: the word
-// begins the line, and what follows is an address (glibc resolv/res_init.c).
+// nameserver is a line with that word, and what comes before and after it.
+var nameserver = regexp.MustCompile(`^([ \t]*)nameserver(?:[ \t]+([^ \t;#]*).*)?$`)
+
+// parseResolvConf reads the nameserver lines as the C library does: the line begins
+// with the word, and an address follows (glibc resolv/res_init.c).
 func parseResolvConf(text string) (servers, bad []string) {
-	n := 0
-	for line := range strings.Lines(text) {
-		n++
-		line = strings.TrimSuffix(line, "\n")
-		fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
-		if len(fields) == 0 || fields[0] != "nameserver" {
+	for i, line := range strings.Split(text, "\n") {
+		m := nameserver.FindStringSubmatch(line)
+		if m == nil {
 			continue
 		}
-		value := append(fields, "")[1]
-		if i := strings.IndexAny(value, ";#"); i >= 0 {
-			value = value[:i]
-		}
-		address, err := netip.ParseAddr(value)
-		if err != nil || !strings.HasPrefix(line, "nameserver") {
-			bad = append(bad, fmt.Sprintf("line %d: %s", n, line))
-			continue
-		}
-		if server := address.String(); !slices.Contains(servers, server) {
+		address, err := netip.ParseAddr(m[2])
+		if err != nil || m[1] != "" {
+			bad = append(bad, fmt.Sprintf("line %d: %s", i+1, line))
+		} else if server := address.String(); !slices.Contains(servers, server) {
 			servers = append(servers, server)
 		}
 	}

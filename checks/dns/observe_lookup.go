@@ -1,8 +1,8 @@
 package dns
 
 import (
+	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,28 +21,18 @@ import (
 )
 
 const (
-	// burst questions are sent at once: fewer packets than the smallest usual
-	// receive buffer holds, ours or the server's.
-	burst = 128
-	// breath is how long a burst is waited for before the next one goes out: a
-	// resolver in the same network has answered by then.
-	breath = 20 * time.Millisecond
-	// streams bounds the TCP connections open at once to one server.
-	streams = 4
-	// udpSize is what a packet carries without fragments (DNS flag day 2020).
-	udpSize = 1232
-	// maxQuestions are asked of a server in one look; ids are 65,536.
-	maxQuestions = 10000
-	// maxFollow questions follow from one answer.
-	maxFollow = 8
-	// maxValues are kept of an answer, of the thousands that it may hold.
-	maxValues = 64
-	// maxAliases are followed, more than resolvers do themselves (BIND: 11).
-	maxAliases = 16
+	burst        = 128                   // questions sent at once: fewer packets than the smallest usual receive buffer holds
+	pause        = 20 * time.Millisecond // between bursts: a resolver in the same network has responded by then
+	maxStreams   = 4                     // TCP connections open at once to one server
+	udpSize      = 1232                  // fits into a packet without fragmentation (DNS flag day 2020)
+	maxQuestions = 10000                 // to one server; there are 65,536 ids
+	maxFollow    = 8                     // questions that follow from one answer
+	maxValues    = 64                    // kept of an answer, which may hold thousands
+	maxAliases   = 16                    // more than resolvers follow themselves (BIND: 11)
 )
 
 // A question is a record type and a name: "MX example.com". The name of a PTR
-// question is the address that is looked up.
+// question is the address.
 type question struct {
 	Type string `json:"type"`
 	Name string `json:"name"`
@@ -51,21 +41,16 @@ type question struct {
 // An answer is a question and what came back.
 type answer struct {
 	question
-	Rcode  string   `json:"rcode,omitempty"`  // "NOERROR", "NXDOMAIN", …; empty when no reply came
-	Values []string `json:"values,omitempty"` // sorted: addresses, names, "10 mail.example.com", texts
-	More   int      `json:"more,omitempty"`   // how many values were left out
-	// Aliases are the names that a chain of CNAME records led through.
-	Aliases   []string      `json:"aliases,omitempty"`
+	Rcode     string        `json:"rcode,omitempty"`   // "NOERROR", "NXDOMAIN", …; empty without a reply
+	Values    []string      `json:"values,omitempty"`  // sorted: addresses, names, "10 mail.example.com", texts
+	More      int           `json:"more,omitempty"`    // how many values were left out
+	Aliases   []string      `json:"aliases,omitempty"` // the names in a chain of CNAME records
 	Took      time.Duration `json:"took,omitempty"`
-	Truncated bool          `json:"truncated,omitempty"` // the packet could not hold it
-	TCP       bool          `json:"tcp,omitempty"`       // so it came over TCP
+	Truncated bool          `json:"truncated,omitempty"` // it did not fit into a packet, and was asked for over TCP
 
-	// Why there is no reply: the name cannot be asked for, what came back cannot
-	// be read, or how the attempt ended, over TCP where the packet was truncated.
-	// None of these: it was broken off.
-	Invalid    bool           `json:"invalid,omitempty"`
-	Unreadable bool           `json:"unreadable,omitempty"`
-	Contact    checks.Contact `json:"contact,omitzero"`
+	// Why there is no reply. When neither is set, the look was broken off.
+	Invalid bool           `json:"invalid,omitempty"` // the name cannot be asked for
+	Contact checks.Contact `json:"contact,omitzero"`  // over TCP when the reply was truncated
 }
 
 // A lookup is what one server answered.
@@ -83,11 +68,14 @@ func observeLookup(ctx context.Context, host checks.Host, t checks.Target[[]ques
 	return lookup{time.Since(start), answers}, err
 }
 
-// follow gives the questions that an answer raises: the addresses of mail
+// first are the values that further questions are asked about.
+func (a answer) first() []string { return a.Values[:min(maxFollow, len(a.Values))] }
+
+// follow returns the questions that an answer raises: the addresses of mail
 // exchangers, and the names of public addresses.
 func follow(a answer) []question {
 	var out []question
-	for _, v := range a.Values[:min(maxFollow, len(a.Values))] {
+	for _, v := range a.first() {
 		switch a.Type {
 		case "MX":
 			_, exchanger, _ := strings.Cut(v, " ")
@@ -103,20 +91,23 @@ func follow(a answer) []question {
 	return out
 }
 
-// A query is a question on its way.
+// unreadable is how an attempt ended when what came back was no DNS reply.
+var unreadable = checks.Contact{State: checks.Stranger, Words: "DNS server"}
+
+// A query is a question that is being asked.
 type query struct {
 	answer
 	wire  dns.Question
 	id    uint16
 	plain bool // without EDNS
 	sent  time.Time
-	err   error // of ours: it says nothing of the server
+	err   error // our own: it says nothing about the server
 }
 
-// An exchange asks one server many things side by side over one socket; it lives
-// as long as one call of ask. Its state belongs to the goroutine that runs it; a
-// query that goes over to TCP leaves waiting first, and is its own goroutine's
-// from then on.
+// An exchange asks one server many questions concurrently over one socket; it
+// lives as long as one call of ask. Its state belongs to the goroutine that runs
+// it. A query that is repeated over TCP is removed from waiting first, and then
+// belongs to a goroutine of its own.
 type exchange struct {
 	ctx     context.Context
 	network checks.Network
@@ -125,36 +116,38 @@ type exchange struct {
 
 	conn    net.Conn
 	queries []*query          // in the order of asking
-	asked   map[question]bool // the same, to ask nothing twice
-	waiting map[uint16]*query // sent and not answered, by id
-	streams chan struct{}     // a place for each TCP connection
+	asked   map[question]bool // the same, so that nothing is asked twice
+	waiting map[uint16]*query // not answered, by id
+	streams chan struct{}     // limits the TCP connections
 	tcp     sync.WaitGroup
 }
 
-// ask puts the questions to a server and, as soon as an answer is there, those
-// that follow from it. It ends soon before the context, and gives an answer to
-// every question, in the order of asking; one without a reply says why, unless
+// ask asks a server the questions and, as soon as one is answered, those that
+// follow from it. It ends shortly before the context does, and returns an answer
+// for every question, in the order of asking: without a reply it says why, unless
 // the error does.
 func ask(ctx context.Context, network checks.Network, server string, questions []question, follow func(answer) []question) ([]answer, error) {
 	ctx, cancel := checks.Share(ctx, 0.95)
 	defer cancel()
 	x := &exchange{
 		ctx: ctx, network: network, server: server, follow: follow,
-		asked: map[question]bool{}, waiting: map[uint16]*query{}, streams: make(chan struct{}, streams),
+		asked: map[question]bool{}, waiting: map[uint16]*query{}, streams: make(chan struct{}, maxStreams),
 	}
 	for _, q := range questions {
 		x.add(q)
 	}
 	contact, err := checks.Dialled(ctx, x.run())
-	if contact.State == checks.Open { // but not for all
+	if contact.State == checks.Open { // and yet some got no reply
 		contact.State = checks.Silent
 	}
 	x.tcp.Wait()
-	answers := make([]answer, len(x.queries))
-	for i, q := range x.queries {
-		if x.open(q) && !q.Unreadable {
+	for _, q := range x.waiting {
+		if q.Contact.State != checks.Stranger {
 			q.Contact = contact
 		}
+	}
+	answers := make([]answer, len(x.queries))
+	for i, q := range x.queries {
 		if err == nil {
 			err = q.err
 		}
@@ -163,28 +156,28 @@ func ask(ctx context.Context, network checks.Network, server string, questions [
 	return answers, err
 }
 
-// run asks everything twice where need be: what has no answer after a third of
-// the time is asked again without EDNS, because some firewalls drop it.
+// run asks everything twice if necessary: what has no answer after a third of the
+// time is asked again without EDNS, because some firewalls drop it.
 func (x *exchange) run() error {
-	conn, hangUp, err := x.dial("udp")
+	conn, closeConn, err := x.dial("udp")
 	if err != nil {
 		return err
 	}
-	defer hangUp()
+	defer closeConn()
 	x.conn = conn
 	end, _ := x.ctx.Deadline()
 	err = x.round(time.Now().Add(time.Until(end) / 3))
 	if err == nil && len(x.waiting) == 0 {
 		return nil
 	}
-	for _, q := range x.queries {
-		q.plain = q.plain || x.open(q)
+	for _, q := range x.waiting {
+		q.plain = true
 	}
 	return x.round(end)
 }
 
-// dial opens a connection that ends with the context at the latest.
-func (x *exchange) dial(network string) (conn net.Conn, hangUp func(), err error) {
+// dial opens a connection that is closed when the context ends.
+func (x *exchange) dial(network string) (conn net.Conn, closeConn func(), err error) {
 	conn, err = x.network.Dial(x.ctx, network, x.server)
 	if err != nil {
 		return nil, nil, err
@@ -193,7 +186,7 @@ func (x *exchange) dial(network string) (conn net.Conn, hangUp func(), err error
 	return conn, func() { stop(); conn.Close() }, nil
 }
 
-// add takes a question in, unless it was asked before.
+// add adds a question; nil when it was asked before, or cannot be asked.
 func (x *exchange) add(q question) *query {
 	if x.asked[q] {
 		return nil
@@ -202,10 +195,17 @@ func (x *exchange) add(q question) *query {
 	wire, ok := wireQuestion(q)
 	out := &query{answer: answer{question: q, Invalid: !ok}, wire: wire}
 	x.queries = append(x.queries, out)
+	if !ok {
+		return nil
+	}
+	for taken := true; taken; _, taken = x.waiting[out.id] {
+		out.id = uint16(rand.Uint32())
+	}
+	x.waiting[out.id] = out
 	return out
 }
 
-// wireQuestion is a question as a packet holds it, and whether one can.
+// wireQuestion is a question as a packet holds it; false when none can hold it.
 func wireQuestion(q question) (dns.Question, bool) {
 	name := dns.Fqdn(q.Name)
 	if q.Type == "PTR" {
@@ -214,34 +214,24 @@ func wireQuestion(q question) (dns.Question, bool) {
 			return dns.Question{}, false
 		}
 	}
-	m := &dns.Msg{Question: []dns.Question{{Name: name, Qtype: dns.StringToType[q.Type], Qclass: dns.ClassINET}}}
+	m := new(dns.Msg).SetQuestion(name, dns.StringToType[q.Type])
 	packet, err := m.Pack()
-	if err != nil || m.Unpack(packet) != nil { // the name as replies will spell it
+	if err != nil || m.Unpack(packet) != nil { // spells the name as replies will
 		return dns.Question{}, false
 	}
 	return m.Question[0], true
 }
 
-// open says whether a query waits for its answer, or to be sent. Once it went
-// over to TCP its answer is not looked at.
-func (x *exchange) open(q *query) bool {
-	if q.sent.IsZero() {
-		return !q.Invalid
-	}
-	return x.waiting[q.id] == q
-}
-
-// round sends every open query and takes answers until there is none left to
-// wait for, or the time is over.
+// round sends every query that waits and receives answers until all are answered,
+// or the time is over.
 func (x *exchange) round(until time.Time) error {
-	batch := 0
+	sent := 0
 	for _, q := range slices.Clone(x.queries) {
-		if !x.open(q) {
+		if x.waiting[q.id] != q {
 			continue
 		}
-		if batch++; batch > burst {
-			batch = 1
-			if err := x.receive(time.Now().Add(breath)); err != nil {
+		if sent++; sent%burst == 0 {
+			if err := x.receive(time.Now().Add(pause)); err != nil {
 				return err
 			}
 		}
@@ -253,11 +243,8 @@ func (x *exchange) round(until time.Time) error {
 }
 
 func (x *exchange) send(q *query) error {
-	for q.sent.IsZero() {
-		q.id = uint16(rand.Uint32())
-		if x.waiting[q.id] == nil {
-			q.sent, x.waiting[q.id] = time.Now(), q
-		}
+	if q.sent.IsZero() {
+		q.sent = time.Now()
 	}
 	packet, err := q.message().Pack()
 	if err != nil {
@@ -268,18 +255,16 @@ func (x *exchange) send(q *query) error {
 }
 
 func (q *query) message() *dns.Msg {
-	m := &dns.Msg{
-		MsgHdr:   dns.MsgHdr{Id: q.id, RecursionDesired: true},
-		Question: []dns.Question{q.wire},
-	}
+	m := new(dns.Msg).SetQuestion(q.wire.Name, q.wire.Qtype)
+	m.Id = q.id
 	if !q.plain {
 		m.SetEdns0(udpSize, false)
 	}
 	return m
 }
 
-// receive takes answers until none is waited for, or the time is over. An error
-// is the socket's: nobody listens, no route, the context has ended.
+// receive receives answers until all are answered, or the time is over. An error
+// is the socket's: nothing listens, no route, the context has ended.
 func (x *exchange) receive(until time.Time) error {
 	if err := x.conn.SetReadDeadline(until); err != nil {
 		return err
@@ -300,26 +285,22 @@ func (x *exchange) receive(until time.Time) error {
 	return nil
 }
 
-// accept takes one packet. What answers none of our questions is left alone: a
-// forger runs ahead of the answer.
+// accept handles one packet. One that answers none of our questions is ignored:
+// a forged reply may arrive before the real one.
 func (x *exchange) accept(packet []byte) error {
-	if len(packet) < 2 {
-		return nil
-	}
-	q, ok := x.waiting[binary.BigEndian.Uint16(packet)]
-	if !ok {
-		return nil
-	}
 	m := new(dns.Msg)
-	if err := m.Unpack(packet); err != nil && !m.Truncated {
-		q.Unreadable = true // until a better one comes
+	err := m.Unpack(packet)
+	q := x.waiting[m.Id]
+	switch {
+	case q == nil:
 		return nil
-	}
-	if !q.answeredBy(m) {
+	case err != nil && !m.Truncated:
+		q.Contact = unreadable // unless a better one follows
 		return nil
-	}
-	if !q.plain && slices.Contains([]int{dns.RcodeFormatError, dns.RcodeNotImplemented, dns.RcodeBadVers}, m.Rcode) {
-		q.plain = true // a server from before EDNS
+	case !q.answeredBy(m):
+		return nil
+	case !q.plain && slices.Contains([]int{dns.RcodeFormatError, dns.RcodeNotImplemented, dns.RcodeBadVers}, m.Rcode):
+		q.plain = true // a server that does not know EDNS
 		return x.send(q)
 	}
 	delete(x.waiting, q.id)
@@ -329,14 +310,9 @@ func (x *exchange) accept(packet []byte) error {
 		return nil
 	}
 	q.take(m)
-	return x.pursue(q.answer)
-}
-
-// pursue asks what follows from an answer.
-func (x *exchange) pursue(a answer) error {
-	for _, further := range x.follow(a) {
-		if q := x.add(further); q != nil && !q.Invalid {
-			if err := x.send(q); err != nil {
+	for _, further := range x.follow(q.answer) {
+		if next := x.add(further); next != nil {
+			if err := x.send(next); err != nil {
 				return err
 			}
 		}
@@ -344,8 +320,8 @@ func (x *exchange) pursue(a answer) error {
 	return nil
 }
 
-// answeredBy says whether m is an answer to q. A server may leave the question
-// out of an error.
+// answeredBy says whether m answers q. A server may omit the question from an
+// error.
 func (q *query) answeredBy(m *dns.Msg) bool {
 	if !m.Response || m.Id != q.id {
 		return false
@@ -358,41 +334,37 @@ func (q *query) answeredBy(m *dns.Msg) bool {
 		strings.EqualFold(asked.Name, q.wire.Name)
 }
 
-// askTCP asks again for an answer that a packet could not hold.
+// askTCP asks again for an answer that did not fit into a packet.
 func (x *exchange) askTCP(q *query) {
 	x.streams <- struct{}{}
 	defer func() { <-x.streams }()
-	conn, hangUp, err := x.dial("tcp")
+	conn, closeConn, err := x.dial("tcp")
 	if err != nil {
 		q.Contact, q.err = checks.Dialled(x.ctx, err)
 		return
 	}
-	defer hangUp()
+	defer closeConn()
 	stream := &dns.Conn{Conn: conn}
-	if err := stream.WriteMsg(q.message()); err != nil {
-		q.Contact, q.err = checks.Spoken(x.ctx, err)
-		return
+	var m *dns.Msg
+	if err = stream.WriteMsg(q.message()); err == nil {
+		m, err = stream.ReadMsg()
 	}
-	switch m, err := stream.ReadMsg(); {
+	switch {
 	case m == nil:
 		q.Contact, q.err = checks.Spoken(x.ctx, err)
 	case err != nil || !q.answeredBy(m):
-		q.Unreadable = true
+		q.Contact = unreadable
 	default:
-		q.TCP = true
 		q.take(m)
 	}
 }
 
-// take reads the answer to q out of m: the records of the type asked for that
-// the name, or the end of its chain of aliases, holds.
+// take reads the answer to q from m: the records of the requested type of the
+// name, or of the end of its chain of aliases.
 func (q *query) take(m *dns.Msg) {
 	q.Took = time.Since(q.sent)
-	q.Unreadable = false
-	q.Rcode = dns.RcodeToString[m.Rcode]
-	if q.Rcode == "" {
-		q.Rcode = fmt.Sprintf("RCODE%d", m.Rcode)
-	}
+	q.Contact = checks.Contact{}
+	q.Rcode = cmp.Or(dns.RcodeToString[m.Rcode], fmt.Sprintf("RCODE%d", m.Rcode))
 	name, values := q.wire.Name, map[string]bool{}
 	for len(q.Aliases) < maxAliases {
 		alias := ""
@@ -420,7 +392,7 @@ func (q *query) take(m *dns.Msg) {
 	q.Values = q.Values[:len(q.Values)-q.More]
 }
 
-// value is what a record says, empty for one that says nothing.
+// value is the content of a record; empty for other types.
 func value(rr dns.RR) string {
 	switch rr := rr.(type) {
 	case *dns.A:
@@ -439,10 +411,5 @@ func value(rr dns.RR) string {
 	return ""
 }
 
-// unrooted takes the dot off the end of a name, but not off the root.
-func unrooted(name string) string {
-	if name == "." {
-		return name
-	}
-	return strings.TrimSuffix(name, ".")
-}
+// unrooted removes the dot at the end of a name, but not from the root.
+func unrooted(name string) string { return cmp.Or(strings.TrimSuffix(name, "."), ".") }
