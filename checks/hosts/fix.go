@@ -7,48 +7,58 @@ import (
 	"slices"
 	"strings"
 
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
 // line writes a line as the manual wants it: the address, the full name, the
-// short name, then whatever other names there were, each once.
+// short name, then any other names, each once.
 func line(a netip.Addr, names ...string) string {
-	if len(names) == 0 {
-		return ""
-	}
 	full := names[0]
 	if i := slices.IndexFunc(names, func(n string) bool { return strings.Contains(n, ".") }); i >= 0 {
 		full = names[i]
 	}
-	short, _, _ := strings.Cut(full, ".")
-	out := []string{unknown, full}
+	out := []string{unknown}
 	if a.IsValid() {
 		out[0] = a.String()
 	}
-	there := map[string]bool{full: true}
-	for _, n := range append([]string{short}, names...) {
-		if !there[n] {
-			there[n] = true
+	written := map[string]bool{}
+	for _, n := range append([]string{full, short(full)}, names...) {
+		if !written[n] {
+			written[n] = true
 			out = append(out, n)
 		}
 	}
 	return strings.Join(out, " ")
 }
 
-// complete says whether a line may stand in a command to paste: its address is
-// known, and it holds nothing that a shell or sed would take for more than a word.
-func complete(want string) bool {
-	return len(want) <= wide && harmless.MatchString(want) && !strings.HasPrefix(want, unknown)
+func short(name string) string {
+	out, _, _ := strings.Cut(name, ".")
+	return out
 }
 
 // unknown stands for an address that a person must fill in.
 const unknown = "ADDRESS"
 
+// harmless is what neither a shell nor sed takes for more than words.
 var harmless = regexp.MustCompile(`^[A-Za-z0-9.:_ -]+$`)
+
+// complete says whether a line may be part of a command to paste.
+func complete(want string) bool {
+	return len(want) <= wide && harmless.MatchString(want) && !strings.HasPrefix(want, unknown)
+}
+
+// onNodes says where a remedy is for.
+func onNodes(remedy string, nodes ...string) string {
+	if remedy == "" || !harmless.MatchString(strings.Join(nodes, " ")) {
+		return remedy
+	}
+	return "# on " + some(nodes) + "\n" + remedy
+}
 
 func rewrite(l platform.HostsLine, want string) string {
 	if !complete(want) {
-		return editor(l)
+		return edit(l)
 	}
 	return fmt.Sprintf("sed -i '%ds/.*/%s/' /etc/hosts", l.Line, want)
 }
@@ -60,33 +70,40 @@ func appendLine(want string) string {
 	return fmt.Sprintf(`printf '\n%%s\n' '%s' >> /etc/hosts`, want)
 }
 
-// comment leaves the line where it is: the numbers of the others stay true.
+// comment keeps the line, so that the numbers of the others stay valid.
 func comment(l platform.HostsLine) string {
 	return fmt.Sprintf("sed -i '%ds/^/# /' /etc/hosts", l.Line)
 }
 
-func editor(l platform.HostsLine) string { return fmt.Sprintf("vi +%d /etc/hosts", l.Line) }
+func edit(l platform.HostsLine) string { return fmt.Sprintf("vi +%d /etc/hosts", l.Line) }
 
-func join(commands ...string) string {
-	return strings.Join(slices.DeleteFunc(commands, func(c string) bool { return c == "" }), "\n")
-}
-
-// few is how many of many lines or names evidence shows, and wide how much of one.
+// Evidence shows few of many lines or names, and of each no more than is wide.
 const (
 	few  = 4
 	wide = 200
 )
 
-// shown is the first few lines as they stand.
+// shown are the first few lines.
 func shown(lines ...platform.HostsLine) string {
 	var out []string
-	for _, l := range lines[:min(len(lines), few)] {
-		out = append(out, clip(strings.TrimSpace(l.Raw)))
+	for _, l := range lines {
+		out = append(out, strings.TrimSpace(l.Raw))
 	}
-	if more := len(lines) - few; more > 0 {
+	return joined(out, "\n")
+}
+
+// some are the first few names or addresses.
+func some[T any](all []T) string { return joined(all, ", ") }
+
+func joined[T any](all []T, separator string) string {
+	var out []string
+	for _, one := range all[:min(len(all), few)] {
+		out = append(out, clip(fmt.Sprint(one)))
+	}
+	if more := len(all) - few; more > 0 {
 		out = append(out, fmt.Sprintf("and %d more", more))
 	}
-	return strings.Join(out, "\n")
+	return strings.Join(out, separator)
 }
 
 func clip(s string) string {
@@ -96,38 +113,17 @@ func clip(s string) string {
 	return s
 }
 
-func list(addresses []netip.Addr) string {
-	words := make([]string, len(addresses))
-	for i, a := range addresses {
-		words[i] = a.String()
-	}
-	return some(words)
-}
-
-func some(names []string) string {
-	if len(names) > few {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
-	}
-	return strings.Join(names, ", ")
-}
-
-// internal is the private IPv4 address among a node's; none when it has several.
+// internal is the private IPv4 address of a node; none when it has several.
 func internal(addresses []netip.Addr) netip.Addr {
-	var out netip.Addr
-	for _, a := range addresses {
-		switch {
-		case !a.Is4() || !a.IsPrivate():
-		case out.IsValid():
-			return netip.Addr{}
-		default:
-			out = a
-		}
+	private := cluster.Those(addresses, func(a netip.Addr) bool { return a.Is4() && a.IsPrivate() })
+	if len(private) != 1 {
+		return netip.Addr{}
 	}
-	return out
+	return private[0]
 }
 
-// outer is the address, unless it is one of loopback: then it was read from the
-// very file that is wrong.
+// outer is the address, unless it is a loopback one: that was read from the very
+// file that is wrong.
 func outer(a netip.Addr) netip.Addr {
 	if a.IsLoopback() {
 		return netip.Addr{}
@@ -135,23 +131,24 @@ func outer(a netip.Addr) netip.Addr {
 	return a
 }
 
-// localhostFix edits without moving a line, so that line numbers stay true. For
-// a file full of localhost it has no command.
+// localhostFix edits without moving a line, so that line numbers stay valid. It has
+// no command for a file full of localhost.
 func localhostFix(missing bool, others []platform.HostsLine) string {
-	var edits, add string
 	if len(others) > most {
 		return ""
 	}
+	var edits string
 	for _, l := range others {
 		edits += " " + dropLocalhost(l)
 	}
+	var out []string
 	if edits != "" {
-		edits = "sed -i -E" + edits + " /etc/hosts"
+		out = append(out, "sed -i -E"+edits+" /etc/hosts")
 	}
 	if missing {
-		add = appendLine("127.0.0.1 localhost")
+		out = append(out, appendLine("127.0.0.1 localhost"))
 	}
-	return join(edits, add)
+	return strings.Join(out, "\n")
 }
 
 func dropLocalhost(l platform.HostsLine) string {

@@ -1,5 +1,5 @@
 // Package hosts checks /etc/hosts, from which every node of a Carbonio platform
-// learns the names of all others, and its own.
+// learns the names of all nodes.
 package hosts
 
 import (
@@ -10,8 +10,8 @@ import (
 // Module is the subject.
 var Module = &checks.Module{Name: "hosts", Checks: catalogue, Judge: judge}
 
-// All of it holds in both phases: packages and cloud-init write to /etc/hosts
-// after the installation, too.
+// All of it applies in both phases: packages and cloud-init also write to /etc/hosts
+// after the installation.
 var catalogue = []*checks.Check{syntax, localhost, self, nodes, duplicates, ipv6, agreement}
 
 const hostsFile = "/etc/hosts"
@@ -25,10 +25,9 @@ func targets(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing]
 }
 
 var syntax = &checks.Check{
-	ID:    "hosts.syntax",
-	Title: "The system reads every line of /etc/hosts",
-	Why: "A line that does not begin with an address is skipped without a word: its names do not exist. " +
-		"The manual's HA page itself prints `core.example.com 10.176.134.101`; hosts(5) wants the address first.",
+	ID:      "hosts.syntax",
+	Title:   "The system reads every line of /etc/hosts",
+	Why:     "A line that does not begin with an address is silently ignored: its names do not exist. The manual's HA page itself prints `core.example.com 10.176.134.101`; hosts(5) wants the address first.",
 	Manual:  "grep -nvE '^[[:space:]]*(#|$|[0-9a-fA-F.:]+[[:space:]]+[[:alnum:]])' /etc/hosts",
 	Remedy:  "write the line as ADDRESS FQDN SHORTNAME, for example: 172.16.0.10 srv1.example.com srv1",
 	Sources: []platform.Source{platform.Preliminaries, platform.ManPages.On("hosts(5)"), platform.ScenarioHA.On("prints the line reversed")},
@@ -36,37 +35,30 @@ var syntax = &checks.Check{
 }
 
 var localhost = &checks.Check{
-	ID:    "hosts.localhost",
-	Title: "localhost is 127.0.0.1, once, and not ::1",
-	Why: "The playbook of 25.12 and later stops when more than one line names localhost, and localhost on ::1 disrupts services. " +
-		"Before 26.6 zmconfigd of a mailstore does not start without `127.0.0.1 localhost`. " +
-		"The package carbonio-core puts localhost back on the ::1 line: look again after the installation.",
-	Manual: `grep -Pc '^(?!\s*#).*(?:^|\s)localhost(?:\s|$)' /etc/hosts   # 1 at most` + "\n" +
-		`grep -E '^127\.0\.0\.1\s.*\blocalhost\b' /etc/hosts`,
-	Remedy:  "keep `127.0.0.1 localhost` alone; if IPv6 must stay, its line is `::1 ip6-localhost ip6-loopback`",
+	ID:      "hosts.localhost",
+	Title:   "localhost is 127.0.0.1, once, and not ::1",
+	Why:     "The playbook of 25.12 and later stops when more than one line has localhost, and localhost on ::1 disrupts services. Before 26.6 zmconfigd does not start on a mailstore without `127.0.0.1 localhost`. The package carbonio-core puts localhost back on the ::1 line: check again after the installation.",
+	Manual:  `grep -Pc '^(?!\s*#).*(?:^|\s)localhost(?:\s|$)' /etc/hosts   # at most 1` + "\n" + `grep -E '^127\.0\.0\.1\s.*\blocalhost\b' /etc/hosts`,
+	Remedy:  "keep only `127.0.0.1 localhost`; if IPv6 must stay, its line is `::1 ip6-localhost ip6-loopback`",
 	Sources: []platform.Source{platform.Preliminaries, platform.Installer.On("hosts_check.yml"), platform.IPv6Page, platform.Changelog.On("CO-3608")},
 	Looks:   looks,
 }
 
 var self = &checks.Check{
-	ID:    "hosts.self",
-	Title: "The node's own name stands first on the line of its own address",
-	Why: "The mesh and carbonio-bootstrap refuse a host name that resolves to a loopback address, as the 127.0.1.1 line of Debian and Ubuntu makes it. " +
-		"What stands first on the line is what `hostname -f` answers: with the short name there, certificates, mesh and Kafka take the wrong name.",
-	Manual: "hostname -f\ngetent ahostsv4 $(hostname -f)\nip -br address",
-	Remedy: "write the node's own line as ADDRESS FQDN SHORTNAME, and take its name out of every 127.x line",
-	Sources: []platform.Source{
-		platform.Preliminaries, platform.ServiceDiscover.On("CheckHostnameAddress"),
-		platform.Bootstrap.On("lookupHostName"), platform.InstallerDevel.On("validate_fqdn_checks.yml"),
-	},
-	Looks: looks,
+	ID:      "hosts.self",
+	Title:   "The node's own name comes first on the line of its own address",
+	Why:     "The mesh and carbonio-bootstrap refuse a host name that resolves to a loopback address, as it does with the 127.0.1.1 line of Debian and Ubuntu. `hostname -f` returns the first name on the line: if that is the short name, certificates, mesh and Kafka take the wrong name.",
+	Manual:  "hostname -f\ngetent ahostsv4 $(hostname -f)\nip -br address",
+	Remedy:  "write the node's own line as ADDRESS FQDN SHORTNAME, and remove its name from every 127.x line",
+	Sources: []platform.Source{platform.Preliminaries, platform.ServiceDiscover.On("CheckHostnameAddress"), platform.Bootstrap.On("lookupHostName"), platform.InstallerDevel.On("validate_fqdn_checks.yml")},
+	Looks:   looks,
 }
 
 var nodes = &checks.Check{
 	ID:      "hosts.nodes",
-	Title:   "Every node of the platform has its line, with its address",
+	Title:   "Every node of the platform is listed with its address",
 	Why:     "Every node must know the name and the address of every other; a missing or wrong line breaks mesh, directory, database and mail towards that node.",
-	Manual:  "for n in NODE…; do grep -wn \"$n\" /etc/hosts || echo \"$n is missing\"; done",
+	Manual:  "for n in mbox1.example.com svc1.example.com; do grep -wn \"$n\" /etc/hosts || echo \"$n is missing\"; done",
 	Remedy:  "add the line to /etc/hosts: ADDRESS FQDN SHORTNAME",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Preliminaries},
 	Looks:   looks,
@@ -75,17 +67,17 @@ var nodes = &checks.Check{
 var duplicates = &checks.Check{
 	ID:      "hosts.duplicates",
 	Title:   "No name has two addresses, and no two nodes share one",
-	Why:     "Of two addresses most programs take the first in the file, some take either: connections go to the wrong machine now and then.",
+	Why:     "Of two addresses most programs take the first in the file, and some take either: now and then connections go to the wrong machine.",
 	Manual:  "awk '!/^[[:space:]]*#/ {for (i = 2; i <= NF; i++) print $i}' /etc/hosts | sort | uniq -d",
-	Remedy:  "keep one line for each node, and comment out the others",
-	Sources: []platform.Source{platform.Preliminaries.On("one line a node"), platform.ManPages.On("hosts(5)")},
+	Remedy:  "vi /etc/hosts   # keep one line for each node, and comment out the others",
+	Sources: []platform.Source{platform.Preliminaries.On("one line for each node"), platform.ManPages.On("hosts(5)")},
 	Looks:   looks,
 }
 
 var ipv6 = &checks.Check{
 	ID:      "hosts.ipv6",
-	Title:   "/etc/hosts holds no IPv6 addresses but the stock ones",
-	Why:     "Carbonio's services find each other over IPv4; a name with an IPv6 address leads them to where nothing listens.",
+	Title:   "/etc/hosts has no IPv6 addresses except the stock ones",
+	Why:     "Carbonio's services find each other over IPv4; under an IPv6 address nothing listens.",
 	Manual:  "grep -nE '^[[:space:]]*[0-9a-fA-F]*:' /etc/hosts",
 	Remedy:  "comment the line out; `::1 ip6-localhost ip6-loopback` may stay",
 	Sources: []platform.Source{platform.Requirements, platform.IPv6Page},
@@ -96,7 +88,7 @@ var agreement = &checks.Check{
 	ID:      "hosts.agree",
 	Title:   "All nodes have the same address for a node",
 	Why:     "Nodes that disagree about an address split the platform: a service is up for some and down for others.",
-	Manual:  "ansible all -i INVENTORY -m command -a 'getent ahostsv4 NODE'",
+	Manual:  "ansible all -i inventory -m command -a 'getent ahostsv4 mbox1.example.com'",
 	Remedy:  "put the same line into /etc/hosts of every node: ADDRESS FQDN SHORTNAME",
 	Sources: []platform.Source{platform.Requirements, platform.ScenarioHA},
 	Looks:   looks,

@@ -9,10 +9,11 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
-// judge decides on every node's file, then on whether they agree.
+// judge decides about every node's file, then about whether they agree.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	fleet := newFleet(scope, seen)
@@ -24,28 +25,24 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 		}
 	}
 	for _, v := range fleet.views {
-		out = append(out, v.judgeSyntax()...)
-		out = append(out, v.judgeLocalhost(), v.judgeSelf())
-		for _, n := range scope.Topology.Nodes {
-			out = append(out, v.judgeNode(n, fleet.own[strings.ToLower(n.Name)]))
+		for _, f := range v.judge(fleet.own) {
+			out = append(out, f.Fix(onNodes(f.Remedy, v.Vantage)))
 		}
-		out = append(out, v.judgeDuplicates()...)
-		out = append(out, v.judgeIPv6()...)
 	}
 	return append(out, fleet.judgeAgreement(scope.Topology)...), nil
 }
 
-// A fleet is the file of every node that looked, by their names.
+// A fleet is the file of every node that looked.
 type fleet struct {
 	views  []view
 	unseen []checks.Sight[checks.Nothing, file]
-	own    map[string][]netip.Addr // the nodes' addresses of their interfaces, by names in lower case
+	own    map[string][]netip.Addr // of each node's interfaces, by its name in lower case
 }
 
 func newFleet(scope checks.Scope, seen checks.Record) fleet {
-	named := map[string]string{}
+	nodes := map[string]string{}
 	for _, n := range scope.Topology.Nodes {
-		named[strings.ToLower(n.Name)] = n.Name
+		nodes[strings.ToLower(n.Name)] = n.Name
 	}
 	f := fleet{own: map[string][]netip.Addr{}}
 	for s := range files.In(seen) {
@@ -53,7 +50,7 @@ func newFleet(scope checks.Scope, seen checks.Record) fleet {
 			f.unseen = append(f.unseen, s)
 			continue
 		}
-		v := newView(s, scope, named)
+		v := newView(s, scope, nodes)
 		f.views = append(f.views, v)
 		f.own[strings.ToLower(v.Vantage)] = v.Addresses
 	}
@@ -67,8 +64,8 @@ type view struct {
 	file
 	scope checks.Scope
 	lines []platform.HostsLine
-	// Lines by the names on them in lower case: those that the system reads,
-	// and those with a problem.
+	// Lines by the names on them in lower case: those that the system reads, and
+	// those with a problem.
 	named, spoilt map[string][]platform.HostsLine
 	nodes         map[string]string // the platform's, by their names in lower case
 }
@@ -100,7 +97,7 @@ func index(lines map[string][]platform.HostsLine, l platform.HostsLine, key func
 	}
 }
 
-// meant is the name without a dot or comma too many at its end.
+// meant is the name without superfluous dots and commas at its end.
 func meant(name string) string { return strings.ToLower(strings.TrimRight(name, ".,;")) }
 
 // lookup returns the lines that the system finds for a name.
@@ -108,8 +105,28 @@ func (v view) lookup(name string) []platform.HostsLine { return v.named[strings.
 
 func (v view) isNode(name string) bool { return v.nodes[meant(name)] != "" }
 
-// blame names what explains that the system does not find a name here: there is
-// no file, or the line that holds the name has a problem.
+func isIPv4(l platform.HostsLine) bool { return l.Address.Is4() }
+
+func onLoopback(l platform.HostsLine) bool { return l.Address.IsLoopback() }
+
+func holds(l platform.HostsLine, name string) bool {
+	return slices.ContainsFunc(l.Names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// at is a line as a person names it.
+func at(l platform.HostsLine) string { return fmt.Sprintf("%s:%d", hostsFile, l.Line) }
+
+// judge judges the file by itself; own are the addresses of the nodes that looked.
+func (v view) judge(own map[string][]netip.Addr) []checks.Finding {
+	out := append(v.judgeSyntax(), v.judgeLocalhost(), v.judgeSelf())
+	for _, n := range v.scope.Topology.Nodes {
+		out = append(out, v.judgeNode(n, own[strings.ToLower(n.Name)]))
+	}
+	return slices.Concat(out, v.judgeDuplicates(), v.judgeIPv6())
+}
+
+// blame names what explains that the system does not find a name here: there is no
+// file, or the line that holds the name has a problem.
 func (v view) blame(f checks.Finding, name string) checks.Finding {
 	if v.Missing {
 		return f.Needing(syntax.On(hostsFile))
@@ -121,25 +138,29 @@ func (v view) blame(f checks.Finding, name string) checks.Finding {
 	return f
 }
 
-// at is a line as a person names it.
-func at(l platform.HostsLine) string { return fmt.Sprintf("%s:%d", hostsFile, l.Line) }
-
-func holds(l platform.HostsLine, name string) bool {
-	return slices.ContainsFunc(l.Names, func(n string) bool { return strings.EqualFold(n, name) })
+// say fails where the matter is serious, and warns elsewhere.
+func say(c *checks.Check, serious bool) func(b checks.Basis, target, format string, args ...any) checks.Finding {
+	if serious {
+		return c.Fail
+	}
+	return c.Warn
 }
 
-// most bounds how many findings of one check a file may cause: a broken file of
-// a hundred thousand lines is one mistake.
+// most bounds how many findings of one check a file may cause: a broken file of a
+// hundred thousand lines is one mistake.
 const most = 20
 
-func (v view) bounded(c *checks.Check, findings []checks.Finding) []checks.Finding {
+// orPass are the findings of a check, bounded; without any it passes.
+func (v view) orPass(c *checks.Check, findings []checks.Finding, pass string) []checks.Finding {
 	more := len(findings) - most
-	if more <= 0 {
+	switch {
+	case len(findings) == 0:
+		return []checks.Finding{c.Pass(v, hostsFile, "%s", pass)}
+	case more <= 0:
 		return findings
 	}
 	slices.SortStableFunc(findings, func(a, b checks.Finding) int { return cmp.Compare(a.Status, b.Status) }) // fail before warn
-	rest := c.Warn(v, hostsFile+" (others)", "%d more of the kind are not listed", more)
-	rest.Status = findings[most].Status
+	rest := say(c, findings[most].Status == checks.Fail)(v, hostsFile+" (others)", "%d more are not shown", more)
 	return append(findings[:most:most], rest)
 }
 
@@ -155,101 +176,77 @@ func (v view) judgeSyntax() []checks.Finding {
 		}
 	}
 	if strings.HasPrefix(v.Text, "\ufeff") {
-		out = append(out, syntax.Fail(v, hostsFile, "the file begins with a byte order mark: the system does not read its first line").
+		out = append(out, syntax.Fail(v, hostsFile, "the file begins with a byte order mark: the system ignores its first line").
 			Fix(`sed -i '1s/^\xef\xbb\xbf//' /etc/hosts`))
 	}
-	if len(out) == 0 {
-		return []checks.Finding{syntax.Pass(v, hostsFile, "the system reads all of its lines (%d)", len(v.lines))}
-	}
-	return v.bounded(syntax, out)
+	return v.orPass(syntax, out, fmt.Sprintf("the system reads all lines (%d)", len(v.lines)))
 }
 
-// badLine fails a line that hides a node, or that was meant to name a machine;
-// any other line that the system skips may be a note without its "#".
+var problems = map[string]string{
+	platform.HostsReversed:   "the name comes before the address: the system ignores the line",
+	platform.HostsNotAddress: "the line does not begin with an address: the system ignores it",
+	platform.HostsNoName:     "there is no name after the address: the system ignores the line",
+	platform.HostsBadName:    "one of the names is not a valid host name: it cannot be looked up as it is written",
+}
+
+// badLine fails a line that hides a node, or that was meant to name a machine; any
+// other line that the system ignores may be a note without its "#".
 func (v view) badLine(l platform.HostsLine) checks.Finding {
-	say := syntax.Warn
-	if l.Problem == platform.HostsReversed || slices.ContainsFunc(l.Names, v.isNode) {
-		say = syntax.Fail
-	}
-	var f checks.Finding
+	want, fix := "an address, the full name, the short name", edit(l)
 	switch l.Problem {
 	case platform.HostsReversed:
-		want := line(l.Address, l.Names...)
-		f = say(v, at(l), "the name stands before the address: the system skips the line").Wanted(clip(want)).Fix(rewrite(l, want))
-	case platform.HostsNotAddress:
-		f = say(v, at(l), "the line does not begin with an address: the system skips it").
-			Wanted("an address, the full name, the short name").Fix(editor(l))
-	case platform.HostsNoName:
-		f = say(v, at(l), "the address stands alone: the system skips the line").
-			Wanted("an address, the full name, the short name").Fix(editor(l))
-	default:
-		f = say(v, at(l), "one of the names is not a host name: nobody will look it up as it is written").
-			Wanted("names of letters, digits, hyphens and dots, without a dot at the end").Fix(editor(l))
+		want = line(l.Address, l.Names...)
+		fix = rewrite(l, want)
+	case platform.HostsBadName:
+		want = "names of letters, digits, hyphens and dots, not ending in a dot"
 	}
-	return f.Saw(shown(l))
+	serious := l.Problem == platform.HostsReversed || slices.ContainsFunc(l.Names, v.isNode)
+	return say(syntax, serious)(v, at(l), "%s", problems[l.Problem]).Saw(shown(l)).Wanted(clip(want)).Fix(fix)
 }
 
-// localhostWord is the playbook's own pattern; comment lines are left out
-// before, comments after a name are not.
+// localhostWord is the playbook's own pattern: it skips comment lines, but not
+// comments after a name.
 var localhostWord = regexp.MustCompile(`(?:^|\s)localhost(?:\s|$)`)
 
 // r25_12 is the first release whose playbook looks at the localhost lines.
 var r25_12 = platform.Release{Year: 25, Month: 12}
 
 func (v view) judgeLocalhost() checks.Finding {
-	var ours platform.HostsLine
-	if i := slices.IndexFunc(v.lookup("localhost"), isLocalhost); i >= 0 {
-		ours = v.lookup("localhost")[i]
+	right := cluster.Those(v.lookup("localhost"), func(l platform.HostsLine) bool { return l.Address == netip.AddrFrom4([4]byte{127, 0, 0, 1}) })
+	missing := len(right) == 0
+	lines := cluster.Those(v.lines, func(l platform.HostsLine) bool { return localhostWord.MatchString(l.Raw) })
+	others := cluster.Those(lines, func(l platform.HostsLine) bool { return missing || l.Line != right[0].Line })
+	serious, faults := v.localhostFaults(missing, lines)
+	if len(faults) == 0 {
+		return localhost.Pass(v, "localhost", "localhost is 127.0.0.1 only")
 	}
-	var lines, others []platform.HostsLine
-	for _, l := range v.lines {
-		if !localhostWord.MatchString(l.Raw) {
-			continue
-		}
-		lines = append(lines, l)
-		if l.Line != ours.Line {
-			others = append(others, l)
-		}
-	}
-	fails, why := v.localhostFaults(ours.Line == 0, lines)
-	if len(why) == 0 {
-		return localhost.Pass(v, "localhost", "localhost is 127.0.0.1, and nothing else")
-	}
-	say := localhost.Warn
-	if fails {
-		say = localhost.Fail
-	}
-	f := say(v, "localhost", "%s", strings.Join(why, "; ")).
-		Saw(cmp.Or(shown(lines...), "no localhost")).Wanted("127.0.0.1 localhost").Fix(localhostFix(ours.Line == 0, others))
+	f := say(localhost, serious)(v, "localhost", "%s", strings.Join(faults, "; ")).
+		Saw(cmp.Or(shown(lines...), "no localhost")).Wanted("127.0.0.1 localhost").Fix(localhostFix(missing, others))
 	return v.blame(f, "localhost")
 }
 
-// localhostFaults says what is wrong with the lines that name localhost, and
-// how much that matters.
-func (v view) localhostFaults(missing bool, lines []platform.HostsLine) (fails bool, why []string) {
+// localhostFaults says what is wrong with the localhost lines, and whether it is
+// serious.
+func (v view) localhostFaults(missing bool, lines []platform.HostsLine) (serious bool, faults []string) {
 	release := v.scope.Vantage(v.Vantage).Release
-	add := func(failing bool, message, consequence string) {
-		if failing {
-			fails = true
-			message += consequence
+	add := func(matters bool, fault, consequence string) {
+		if matters {
+			serious = true
+			fault += consequence
 		}
-		why = append(why, message)
+		faults = append(faults, fault)
 	}
 	if missing {
 		add(v.scope.Node(v.Vantage).Has(platform.Mailstore) && release.Before(platform.R26_6),
-			"there is no line `127.0.0.1 localhost`", ", without which zmconfigd of a mailstore does not start")
+			"there is no line `127.0.0.1 localhost`", ", without which zmconfigd does not start on a mailstore")
 	}
 	if slices.ContainsFunc(lines, func(l platform.HostsLine) bool { return l.Read() && l.Address.Is6() }) {
-		add(true, "localhost stands on an IPv6 line", "")
+		add(true, "localhost is on an IPv6 line", "")
 	}
 	if len(lines) > 1 {
-		add(!release.Before(r25_12), fmt.Sprintf("%d lines name localhost", len(lines)), ", and the playbook stops at more than one")
+		add(!release.Before(r25_12), fmt.Sprintf("%d lines have localhost", len(lines)), ", and the playbook allows only one")
 	}
-	return fails, why
-}
-
-func isLocalhost(l platform.HostsLine) bool {
-	return l.Address == netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	return serious, faults
 }
 
 func (v view) judgeIPv6() []checks.Finding {
@@ -258,12 +255,8 @@ func (v view) judgeIPv6() []checks.Finding {
 		if !l.Read() || !l.Address.Is6() || stock(l) {
 			continue
 		}
-		say := ipv6.Warn
-		named := slices.IndexFunc(l.Names, v.isNode)
-		if named >= 0 || holds(l, "localhost") {
-			say = ipv6.Fail
-		}
-		f := say(v, at(l), "%s has the IPv6 address %s", clip(l.Names[max(named, 0)]), l.Address).
+		node := slices.IndexFunc(l.Names, v.isNode)
+		f := say(ipv6, node >= 0 || holds(l, "localhost"))(v, at(l), "%s has the IPv6 address %s", clip(l.Names[max(node, 0)]), l.Address).
 			Saw(shown(l)).Wanted("IPv4 addresses only").Fix(comment(l))
 		if holds(l, "localhost") {
 			f = f.Needing(localhost.On("localhost"))
@@ -273,15 +266,12 @@ func (v view) judgeIPv6() []checks.Finding {
 		}
 		out = append(out, f)
 	}
-	if len(out) == 0 {
-		return []checks.Finding{ipv6.Pass(v, hostsFile, "no names with IPv6 addresses but the stock ip6-… ones")}
-	}
-	return v.bounded(ipv6, out)
+	return v.orPass(ipv6, out, "only the stock ip6-… names have IPv6 addresses")
 }
 
-// stock says whether the line is one that Ubuntu and Debian ship, such as
-// `::1 ip6-localhost ip6-loopback`, which the manual calls correct,
-// or `ff02::1 ip6-allnodes`: none of them leads anybody astray.
+// stock says whether the line is one of Ubuntu's and Debian's own, such as
+// `::1 ip6-localhost ip6-loopback`, which the manual calls correct, or
+// `ff02::1 ip6-allnodes`: none of them does any harm.
 func stock(l platform.HostsLine) bool {
 	return !slices.ContainsFunc(l.Names, func(n string) bool { return !strings.HasPrefix(n, "ip6-") })
 }

@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -9,13 +10,13 @@ import (
 	"carbonio-check/checks"
 )
 
-// A file is /etc/hosts and what it has to fit.
+// A file is /etc/hosts, and what it must fit.
 type file struct {
 	Text      string       `json:"text"`
 	Missing   bool         `json:"missing,omitempty"`
 	Hostname  string       `json:"hostname,omitempty"`  // the kernel's
-	Addresses []netip.Addr `json:"addresses,omitempty"` // of the machine's interfaces but loopback
-	// MachineUnseen is why the machine's name or addresses are not known.
+	Addresses []netip.Addr `json:"addresses,omitempty"` // of the machine's interfaces except loopback
+	// MachineUnseen is why the host name or the addresses could not be seen.
 	MachineUnseen *checks.Unseen `json:"machine_unseen,omitempty"`
 }
 
@@ -28,26 +29,17 @@ func observe(_ context.Context, host checks.Host, t checks.Target[checks.Nothing
 	}
 	name, nameErr := host.Machine.Hostname()
 	interfaces, err := host.Machine.Interfaces()
-	seen := file{Text: text, Missing: missing, Hostname: name, Addresses: addresses(interfaces)}
-	if err == nil {
-		err = nameErr
+	seen := file{Text: text, Missing: missing, Hostname: name}
+	for _, i := range interfaces {
+		for _, p := range i.Addresses {
+			if !i.Loopback {
+				seen.Addresses = append(seen.Addresses, p.Addr().Unmap())
+			}
+		}
 	}
-	if err != nil {
+	if err = cmp.Or(err, nameErr); err != nil {
 		why := checks.Why(err)
 		seen.MachineUnseen = &why
 	}
 	return seen, nil
-}
-
-func addresses(interfaces []checks.Interface) []netip.Addr {
-	var out []netip.Addr
-	for _, i := range interfaces {
-		if i.Loopback {
-			continue
-		}
-		for _, p := range i.Addresses {
-			out = append(out, p.Addr().Unmap())
-		}
-	}
-	return out
 }
