@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// fetchSilence is how long a voter may go without asking for news. It asks
-	// twice a second, and stands for election itself after two (Kafka's
-	// controller.quorum.fetch.timeout.ms); ours, to let a pause pass.
+	// fetchSilence is how long a voter may go without a fetch. It fetches twice a
+	// second, and starts an election after two seconds without an answer (Kafka's
+	// controller.quorum.fetch.timeout.ms); ours, to tolerate a pause.
 	fetchSilence = 6 * time.Second
-	// fetchLag is how long it may go without having everything (ours).
+	// fetchLag is how long it may be behind (ours).
 	fetchLag = 30 * time.Second
-	// fetchRecords stands in where the times are not told; two are written
-	// every second even when nothing happens (ours).
+	// fetchRecords is how far it may be behind where times are not reported; two
+	// records are written every second even when nothing happens (ours).
 	fetchRecords = 2 * 30
 
-	withKRaft = "KRaft"  // how a cluster runs that does without ZooKeeper
-	nobody    = "nobody" // the controller that a broker knows there is none of
+	withKRaft = "KRaft"  // the mode of a cluster without ZooKeeper
+	nobody    = "nobody" // what a broker reports that knows there is no controller
 )
 
 // judge decides.
@@ -36,17 +36,17 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 	for _, v := range views(scope, seen) {
 		for _, m := range v.Members {
 			f := v.judgeBroker(m)
-			if v.mode != withKRaft { // it knows of no other ZooKeeper than its own node's
+			if v.mode != withKRaft { // it only knows the ZooKeeper of its own node
 				f = f.Needing(checks.ZooKeeperOf(m.Node()))
 			}
 			out = append(out, f, v.judgeAdvertised(m))
 		}
-		if len(v.told) > 0 {
-			out = append(out, v.judgeStrangers()...)
+		if len(v.responding) > 0 {
+			out = append(out, v.judgeUnexpected()...)
 			out = append(out, v.judgeController(), v.judgeQuorum(), v.judgePartitions(), v.judgeReplication(), v.judgeTransactions())
 		} else {
 			for _, c := range []*checks.Check{controller, quorum, partitions, replication, transactions} {
-				out = append(out, cluster.Because(c.Unknown(v.proof(), all, "no broker answers"), brokers, v.Members))
+				out = append(out, cluster.Because(c.Unknown(v.proof(), all, "no broker responds"), brokers, v.Members))
 			}
 		}
 		services := v.clusters()
@@ -59,16 +59,16 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 // A view is the cluster as one vantage sees it.
 type view struct {
 	cluster.View[member]
-	scope   checks.Scope
-	told    []member         // those that told something
-	mode    string           // how they run
-	elected *metadataQuorum  // as the last leader elected sees it; nil where none told
-	lost    bool             // a broker got no word from the controllers
-	names   map[int32]string // the nodes that ids stand for
-	placed  []placement      // every partition that was shown, by topic and number
+	scope      checks.Scope
+	responding []member         // those that responded
+	mode       string           // KRaft or ZooKeeper
+	latest     *metadataQuorum  // of the highest epoch; nil where none was seen
+	quorumLost bool             // a broker got no response from the controllers
+	names      map[int32]string // the nodes of the ids
+	placed     []placement      // every partition that was shown, by topic and number
 }
 
-// A member is a broker of the platform, and what it said.
+// A member is a broker of the platform, and what was seen of it.
 type member struct {
 	checks.Sight[expected, broker]
 	broker
@@ -77,26 +77,26 @@ type member struct {
 // Node is the node that the broker stands on.
 func (m member) Node() string { return m.Target.Node }
 
-// answered says whether the broker told something, down whether it was seen not to.
-func (m member) answered() bool { return m.Cluster != "" }
-func (m member) down() bool     { return m.Contact != checks.Contact{} }
+// responded says whether the broker described itself, down whether it was seen not to.
+func (m member) responded() bool { return m.Cluster != "" }
+func (m member) down() bool      { return m.Contact != checks.Contact{} }
 
-// views groups what was seen by who saw it.
+// views groups what was seen by vantage.
 func views(scope checks.Scope, seen checks.Record) []view {
 	var out []view
-	for _, of := range cluster.Views(seen, every, func(s checks.Sight[expected, broker]) member {
+	for _, of := range cluster.Views(seen, eachBroker, func(s checks.Sight[expected, broker]) member {
 		said, _ := s.Got()
 		return member{s, said}
 	}) {
-		v := view{View: of, scope: scope, told: cluster.Those(of.Members, member.answered)}
-		for _, m := range v.told {
+		v := view{View: of, scope: scope, responding: cluster.Those(of.Members, member.responded)}
+		for _, m := range v.responding {
 			v.mode = cmp.Or(v.mode, m.mode())
-			v.lost = v.lost || m.Lost
-			if q := m.Quorum; q != nil && (v.elected == nil || q.Epoch > v.elected.Epoch) {
-				v.elected = q
+			v.quorumLost = v.quorumLost || m.Lost
+			if q := m.Quorum; q != nil && (v.latest == nil || q.Epoch > v.latest.Epoch) {
+				v.latest = q
 			}
 		}
-		if v.mode == "" && !scope.Release.Before(platform.R25_9) { // nobody tells
+		if v.mode == "" && !scope.Release.Before(platform.R25_9) { // no broker reports it
 			v.mode = withKRaft
 		}
 		v.names = v.named()
@@ -109,64 +109,63 @@ func views(scope checks.Scope, seen checks.Record) []view {
 // proof is what a verdict on the whole cluster rests on: those that were seen.
 func (v view) proof() checks.Proof { return checks.Together(v.Members...).Part() }
 
-// stands says whether the member is there for the others: it answers, and they
-// list it. One that is merely out of reach from here may do so: that is known of
-// it only while the controllers answer, and then it is fenced.
-func (v view) stands(m member) cluster.Answer {
-	others := cluster.Those(v.told, func(o member) bool { return o.Node() != m.Node() && (o.Cluster == m.Cluster || m.down()) })
+// present says whether the member responds, and the others list it as alive. One
+// that cannot be reached from here may still work: that it does not is known only
+// where controllers respond, and the others do not list it.
+func (v view) present(m member) cluster.Answer {
+	others := cluster.Those(v.responding, func(o member) bool { return o.Node() != m.Node() && (o.Cluster == m.Cluster || m.down()) })
 	listed := slices.ContainsFunc(others, func(o member) bool {
 		return slices.ContainsFunc(o.Brokers, func(l listed) bool {
-			return l.ID == m.ID && m.answered() || v.node(l.ID) == m.Node() && m.down()
+			return l.ID == m.ID && m.responded() || v.node(l.ID) == m.Node() && m.down()
 		})
 	})
 	switch {
-	case m.down() && m.Contact.Reached(), m.down() && v.elected != nil && !listed:
+	case m.down() && m.Contact.Reached(), m.down() && v.latest != nil && !listed:
 		return cluster.No
-	case !m.answered(), m.ID < 0:
+	case !m.responded(), m.ID < 0:
 		return cluster.Unseen
 	}
 	return cluster.Is(listed || len(others) == 0)
 }
 
-// isLost says whether the member is of no use to the others, as far as is known.
+// isLost says whether the member does not work, as far as is known.
 func (v view) isLost(m member) bool {
-	return v.stands(m) == cluster.No || m.down() && v.elected == nil
+	return v.present(m) == cluster.No || m.down() && v.latest == nil
 }
 
-// stops marks a failure as one of what has stopped, unless that rests on a
-// broker that may be merely out of reach from here.
+// stops marks a failure as one of what has stopped, unless it rests on a broker
+// that perhaps only cannot be reached from here.
 func (v view) stops(f checks.Finding) checks.Finding {
-	if slices.ContainsFunc(v.Members, func(m member) bool { return v.isLost(m) && v.stands(m) == cluster.Unseen }) {
+	if slices.ContainsFunc(v.Members, func(m member) bool { return v.isLost(m) && v.present(m) == cluster.Unseen }) {
 		return f
 	}
 	return f.Stops()
 }
 
-// works says whether the member stands, and where there are votes has one, and
-// keeps up with the leader.
+// works says whether the member is present, and with KRaft is a voter that keeps
+// up with the leader.
 func (v view) works(m member) cluster.Answer {
-	q, stands := v.elected, v.stands(m)
+	q, present := v.latest, v.present(m)
 	follows := func(r voter) bool { return v.node(r.ID) == m.Node() && q.behind(r) == "" }
 	switch {
-	case stands == cluster.No, v.mode != withKRaft:
-		return stands
-	case q == nil && !v.lost:
+	case present == cluster.No, v.mode != withKRaft:
+		return present
+	case q == nil && !v.quorumLost:
 		return cluster.Unseen
 	case q == nil, q.Leader < 0, !slices.ContainsFunc(q.Voters, follows):
 		return cluster.No
 	}
-	return stands
+	return present
 }
 
-// complete says whether some broker was seen to show all that there is. One
-// that refuses to tell its settings or its quorum may hide topics as well: it
-// leaves them out without a word.
+// complete says whether a broker was seen to list every topic. One that denies us
+// its settings or its quorum may leave topics out as well, without an error.
 func (v view) complete() bool {
 	denied := func(u *checks.Unseen) bool { return u != nil && u.Code == checks.Denied }
-	return slices.ContainsFunc(v.told, func(m member) bool { return !denied(m.ConfigUnseen) && !denied(m.QuorumUnseen) })
+	return slices.ContainsFunc(v.responding, func(m member) bool { return !denied(m.ConfigUnseen) && !denied(m.QuorumUnseen) })
 }
 
-// mode is how the member runs; empty where it is not known.
+// mode is KRaft or ZooKeeper; empty where it is unknown.
 func (m member) mode() string {
 	switch {
 	case m.kraft():
@@ -177,11 +176,11 @@ func (m member) mode() string {
 	return "ZooKeeper"
 }
 
-// named are the nodes that ids stand for: as the brokers say themselves, else as
-// the inventory or the cluster says.
+// named are the nodes of the ids: as reported by the brokers themselves, else by
+// the inventory, else by the cluster.
 func (v view) named() map[int32]string {
 	names := map[int32]string{}
-	for _, m := range v.told {
+	for _, m := range v.responding {
 		for _, l := range m.Brokers {
 			names[l.ID] = l.Host
 		}
@@ -191,7 +190,7 @@ func (v view) named() map[int32]string {
 			names[int32(id)] = m.Node()
 		}
 	}
-	for _, m := range slices.Backward(v.told) {
+	for _, m := range slices.Backward(v.responding) {
 		names[m.ID] = m.Node()
 	}
 	return names
@@ -210,43 +209,44 @@ func (v view) nodes(ids []int32) []string {
 	return out
 }
 
-// of counts the answers a verdict rests on: "2 of 3 brokers".
+// of gives "2 of 3 brokers".
 func (v view) of(n int) string { return fmt.Sprintf("%d of %d brokers", n, len(v.Members)) }
 
-// judgeBroker judges whether a broker answers, and is the one it should be.
+// judgeBroker judges whether a broker responds, and with the right id.
 func (v view) judgeBroker(m member) checks.Finding {
 	name, want := m.Node(), m.Target.Ask.ID
 	id := strconv.Itoa(int(m.ID))
-	twins := cluster.Those(v.told, func(o member) bool { return o.ID == m.ID && o.Node() != name })
+	twins := cluster.Those(v.responding, func(o member) bool { return o.ID == m.ID && o.Node() != name })
 	switch {
 	case m.Target.Address == "":
 		return brokers.WithoutAddress(m, name, name)
 	case m.down():
-		return brokers.Fail(m, name, "the broker of %s %s", name, m.trouble()).Wanted("an answer on port 9092, without TLS or a login").
+		return brokers.Fail(m, name, "the broker on %s %s", name, m.problem()).Wanted("a response on port 9092, without TLS or a login").
+			Fix(on(name, "systemctl restart carbonio-kafka.service; journalctl -u carbonio-kafka.service -n 50")).
 			Needing(checks.PingOf(name), checks.PortOf(name, port, "tcp"))
-	case !m.answered():
+	case !m.responded():
 		return brokers.Unseen(m, name)
 	case m.ID < 0:
-		return brokers.Unknown(m, name, "%s answers, and does not tell its id: %s", name, m.ConfigUnseen)
+		return brokers.Unknown(m, name, "%s responds, but does not report its id: %s", name, m.ConfigUnseen)
 	case want != "" && id != want:
-		return brokers.Fail(m, name, "%s answers as broker %s", name, id).Saw(id).Wanted(want + " (broker_id in the inventory)").
-			Fix(fmt.Sprintf("grep -E '^(node|broker).id' /opt/kafka/config/server.properties   # on %s: it has to be %s", name, want))
+		return brokers.Fail(m, name, "%s responds as broker %s", name, id).Saw(id).Wanted(want + " (broker_id in the inventory)").
+			Fix(on(name, "grep -E '^(node|broker).id' "+properties+"   # must be "+want))
 	case len(twins) > 0:
-		return brokers.Fail(m, name, "%s answers as broker %s, and so does %s", name, id, twins[0].Node()).Saw(id)
-	case v.stands(m) == cluster.No:
-		return brokers.Fail(m, name, "%s answers, but the other brokers do not count it among the living", name).
+		return brokers.Fail(m, name, "%s responds as broker %s, and so does %s", name, id, twins[0].Node()).Saw(id)
+	case v.present(m) == cluster.No:
+		return brokers.Fail(m, name, "%s responds, but the other brokers do not list it as alive", name).
 			Saw("not listed by the others").Wanted("listed by every broker")
 	}
-	return brokers.Pass(m, name, "%s answers as broker %s", name, id)
+	return brokers.Pass(m, name, "%s responds as broker %s", name, id)
 }
 
-// trouble is why a broker told nothing, as what is said of it.
-func (m member) trouble() string {
-	return cmp.Or(m.Contact.String(), "responds, and tells nothing of its cluster: "+m.Contact.Words)
+// problem is why a broker did not describe itself, in words.
+func (m member) problem() string {
+	return cmp.Or(m.Contact.String(), "responds, but does not describe its cluster: "+m.Contact.Words)
 }
 
-// judgeStrangers finds brokers that the cluster lists and the platform does not know.
-func (v view) judgeStrangers() []checks.Finding {
+// judgeUnexpected finds brokers that the cluster lists and the inventory does not.
+func (v view) judgeUnexpected() []checks.Finding {
 	var names []string
 	for id, node := range v.names {
 		if !slices.ContainsFunc(v.Members, func(m member) bool { return strings.EqualFold(m.Node(), node) }) {
@@ -257,9 +257,9 @@ func (v view) judgeStrangers() []checks.Finding {
 		return nil
 	}
 	slices.Sort(names)
-	return []checks.Finding{brokers.Warn(v.proof(), all, "the cluster holds brokers that the inventory does not name").
+	return []checks.Finding{brokers.Warn(v.proof(), all, "the cluster contains brokers that the inventory does not name").
 		Saw(strings.Join(names, ", ")).Wanted("the hosts of [kafka]").
-		Fix("add them to [kafka] in the inventory, or stop them")}
+		Fix("# add them to [kafka] in the inventory, or stop them")}
 }
 
 // judgeAdvertised judges the name that clients are sent to.
@@ -268,40 +268,44 @@ func (v view) judgeAdvertised(m member) checks.Finding {
 	self, ok := m.self(m.Target)
 	switch {
 	case m.down():
-		return advertised.Unknown(m, name, "could not be seen: the broker %s", m.trouble())
-	case !m.answered():
+		return advertised.Unknown(m, name, "could not be seen: the broker %s", m.problem())
+	case !m.responded():
 		return advertised.Unseen(m, name)
 	case !ok:
 		return advertised.Unknown(m, name, "%s does not list itself among the brokers", name)
 	}
+	fix := on(name, fmt.Sprintf("sed -i '/^advertised.listeners=/s#PLAINTEXT://[^,]*#PLAINTEXT://%s:%d#' %s\nsystemctl restart carbonio-kafka.service", name, port, properties))
+	if strings.EqualFold(self.Host, name) && self.Port == port { // then it is here that the name goes wrong
+		fix = on(m.Vantage, "getent ahosts "+name+"   # must show the address of the broker")
+	}
 	wrong := func(f checks.Finding) checks.Finding {
-		return f.Saw(fmt.Sprintf("%s:%d", self.Host, self.Port)).Wanted(fmt.Sprintf("%s:%d", name, port))
+		return f.Saw(fmt.Sprintf("%s:%d", self.Host, self.Port)).Wanted(fmt.Sprintf("%s:%d", name, port)).Fix(fix)
 	}
 	literal, notName := netip.ParseAddr(self.Host)
 	other, of := v.scope.Topology.Node(self.Host)
 	switch {
 	case strings.EqualFold(self.Host, "localhost"), notName == nil && (literal.IsLoopback() || literal.IsUnspecified()):
-		return wrong(advertised.Fail(m, name, "%s sends its clients to %s, that is to themselves", name, self.Host))
+		return wrong(advertised.Fail(m, name, "%s sends clients to %s, which is the client itself", name, self.Host))
 	case of && !strings.EqualFold(other.Name, name):
-		return wrong(advertised.Fail(m, name, "%s sends its clients to %s, which is another node", name, other.Name))
+		return wrong(advertised.Fail(m, name, "%s sends clients to %s, which is another node", name, other.Name))
 	case self.Port != port:
-		return wrong(advertised.Fail(m, name, "%s sends its clients to port %d, which no firewall opens", name, self.Port))
+		return wrong(advertised.Fail(m, name, "%s sends clients to port %d, which firewalls do not open", name, self.Port))
 	case m.Unresolved != nil && m.Unresolved.Code != checks.Failed:
-		return advertised.Unknown(m, name, "whether %s resolves here could not be seen: %s", self.Host, m.Unresolved)
+		return advertised.Unknown(m, name, "whether %s resolves here is unknown: %s", self.Host, m.Unresolved)
 	case m.Unresolved != nil:
-		return wrong(advertised.Fail(m, name, "%s sends its clients to %s, which does not resolve here: %s", name, self.Host, m.Unresolved)).
+		return wrong(advertised.Fail(m, name, "%s sends clients to %s, which does not resolve here: %s", name, self.Host, m.Unresolved)).
 			Needing(checks.NameOf(name), checks.LineOf(name))
 	case !strings.EqualFold(m.Vantage, name) && v.astray(m):
-		return wrong(advertised.Fail(m, name, "%s sends its clients to %s, which this node resolves to itself", name, self.Host)).
+		return wrong(advertised.Fail(m, name, "%s sends clients to %s, which resolves here to this node itself", name, self.Host)).
 			With("resolves to", strings.Join(m.Resolved, ", ")).Needing(checks.NameOf(name), checks.LineOf(name))
 	case notName == nil, !strings.EqualFold(strings.TrimSuffix(self.Host, "."), name):
-		return wrong(advertised.Warn(m, name, "%s sends its clients to %s, not to its full name", name, self.Host))
+		return wrong(advertised.Warn(m, name, "%s sends clients to %s, not to its full name", name, self.Host))
 	}
 	return advertised.Pass(m, name, "%s advertises its own name, which resolves here to %s", name, strings.Join(m.Resolved, ", "))
 }
 
-// astray says whether the advertised name leads back to the node that looks, by
-// an address that is not the broker's.
+// astray says whether the advertised name resolves to the node that looks, and
+// not to the broker.
 func (v view) astray(m member) bool {
 	at := v.scope.Node(m.Node()).Address
 	return len(m.Resolved) > 0 && !slices.ContainsFunc(m.Resolved, func(address string) bool {
@@ -310,9 +314,9 @@ func (v view) astray(m member) bool {
 	})
 }
 
-// said collects what those that told something say, and who says it.
-func (v view) said(what func(member) string) (values, lines []string) {
-	for _, m := range v.told {
+// reported collects what the brokers that responded report, and which reports what.
+func (v view) reported(what func(member) string) (values, lines []string) {
+	for _, m := range v.responding {
 		if s := what(m); s != "" {
 			values = append(values, s)
 			lines = append(lines, m.Node()+": "+s)
@@ -322,42 +326,42 @@ func (v view) said(what func(member) string) (values, lines []string) {
 	return slices.Compact(values), lines
 }
 
-// judgeController compares who the brokers take for the controller of which
-// cluster. One that is gone, or that the controllers do not answer, takes nobody.
+// judgeController compares which controller of which cluster the brokers report.
+// One that is down, or that no controller responds to, reports none.
 func (v view) judgeController() checks.Finding {
-	if ids, lines := v.said(func(m member) string { return m.Cluster }); len(ids) > 1 {
+	if ids, lines := v.reported(func(m member) string { return m.Cluster }); len(ids) > 1 {
 		return controller.Fail(v.proof(), all, "the brokers belong to %d clusters", len(ids)).
 			Saw(strings.Join(lines, "; ")).Wanted("one cluster id")
 	}
-	if modes, lines := v.said(member.mode); len(modes) > 1 {
+	if modes, lines := v.reported(member.mode); len(modes) > 1 {
 		return controller.Fail(v.proof(), all, "some brokers run with KRaft and some with ZooKeeper").
-			Saw(strings.Join(lines, "; ")).Wanted("one and the same")
+			Saw(strings.Join(lines, "; ")).Wanted("the same on every broker")
 	}
-	names, lines := v.said(v.controller)
+	names, lines := v.reported(v.controller)
 	silent := cluster.Those(v.Members, func(m member) bool {
-		return v.stands(m) != cluster.No && !m.Lost && v.controller(m) == ""
+		return v.present(m) != cluster.No && !m.Lost && v.controller(m) == ""
 	})
 	switch {
 	case len(names) > 1:
-		return controller.Fail(v.proof(), all, "the brokers name %d controllers", len(names)).
+		return controller.Fail(v.proof(), all, "the brokers report %d controllers", len(names)).
 			Saw(strings.Join(lines, "; ")).Wanted("one controller")
 	case len(names) == 0:
-		return controller.Unknown(v.proof(), all, "no broker names the controller")
+		return controller.Unknown(v.proof(), all, "no broker reports a controller")
 	case names[0] == nobody:
 		return controller.Fail(v.proof(), all, "there is no controller").Saw(strings.Join(lines, "; ")).Wanted("one controller").Stops()
 	case len(silent) > 0:
-		return cluster.Because(controller.Unknown(v.proof(), all, "%s name %s as the controller; whom %s could not be seen", v.of(len(lines)), names[0],
+		return cluster.Because(controller.Unknown(v.proof(), all, "%s report %s as the controller; what %s reports is unknown", v.of(len(lines)), names[0],
 			strings.Join(cluster.Nodes(silent), ", ")), brokers, silent)
 	}
-	return controller.Pass(v.proof(), all, "%s name %s as the controller of one cluster", v.of(len(lines)), names[0]).With("cluster", v.told[0].Cluster)
+	return controller.Pass(v.proof(), all, "%s report %s as the controller of one cluster", v.of(len(lines)), names[0]).With("cluster", v.responding[0].Cluster)
 }
 
-// controller is the node that a member takes for the controller; empty where it
-// does not know.
+// controller is the node that a member reports as the controller; empty where
+// that is unknown.
 func (v view) controller(m member) string {
 	id := m.Controller
 	switch {
-	case !m.answered(), m.kraft() && m.Quorum == nil, m.mode() == "":
+	case !m.responded(), m.kraft() && m.Quorum == nil, m.mode() == "":
 		return ""
 	case m.kraft():
 		id = m.Quorum.Leader
@@ -368,18 +372,18 @@ func (v view) controller(m member) string {
 	return v.node(id)
 }
 
-// judgeQuorum judges those who vote on the metadata, as their leader sees them.
+// judgeQuorum judges the voters on the metadata, as their leader sees them.
 func (v view) judgeQuorum() checks.Finding {
-	kraft := cluster.Those(v.told, func(m member) bool { return m.kraft() })
-	q := v.elected
+	kraft := cluster.Those(v.responding, func(m member) bool { return m.kraft() })
+	q := v.latest
 	switch {
 	case len(kraft) == 0:
 		return v.judgeZooKeeper()
-	case q == nil && v.lost:
-		f := quorum.Fail(v.proof(), all, "the quorum is lost: no controller answers the brokers, and nothing can change any more").
-			Saw(v.of(len(v.told)) + " answer, and none reaches a controller").Wanted("a majority of controllers").Stops()
-		// With the majority; or with the controller, whom the others go on asking for
-		// most of a minute when it falls silent without a word.
+	case q == nil && v.quorumLost:
+		f := quorum.Fail(v.proof(), all, "the quorum is lost: no controller responds to the brokers, and nothing can be changed").
+			Saw(v.of(len(v.responding)) + " respond, and none reaches a controller").Wanted("a majority of controllers").Stops()
+		// Together with the majority; or with the controller alone, which the others
+		// keep asking for most of a minute when it stops responding.
 		return cluster.Because(f, brokers, cluster.Those(v.Members, member.down))
 	case q == nil:
 		return quorum.Unknown(v.proof(), all, "could not be seen: %s", kraft[0].QuorumUnseen)
@@ -391,26 +395,26 @@ func (v view) judgeQuorum() checks.Finding {
 		ids = append(ids, r.ID)
 	}
 	if voters, want := v.nodes(ids), cluster.Nodes(v.Members); !slices.Equal(voters, want) {
-		f := quorum.Fail(v.proof(), all, "those who vote are not the brokers of the inventory").
+		f := quorum.Fail(v.proof(), all, "the voters are not the brokers of the inventory").
 			Saw(strings.Join(voters, ", ")).Wanted(strings.Join(want, ", ")).
-			Fix("compare controller.quorum.voters in /opt/kafka/config/server.properties on every broker with broker_id in the inventory")
-		return cluster.Because(f, brokers, v.Members) // one under another's id
+			Fix("grep -E '^(controller.quorum.voters|node.id)' " + properties + "   # on every broker: the ids must be those of broker_id in the inventory")
+		return cluster.Because(f, brokers, v.Members) // a broker with another's id
 	}
 	return v.judgeVoters(q)
 }
 
-// judgeZooKeeper judges brokers that do not vote. Kafka is no package: an upgrade
+// judgeZooKeeper judges brokers without KRaft. Kafka is not a package: an upgrade
 // of Carbonio leaves the old one running, and it works.
 func (v view) judgeZooKeeper() checks.Finding {
-	modes, _ := v.said(member.mode)
+	modes, _ := v.reported(member.mode)
 	switch {
 	case len(modes) == 0:
-		return quorum.Unknown(v.proof(), all, "the brokers do not tell how they run: %s", v.told[0].ConfigUnseen)
+		return quorum.Unknown(v.proof(), all, "whether the brokers run with KRaft is unknown: %s", v.responding[0].ConfigUnseen)
 	case v.scope.Release.Before(platform.R25_9):
-		return quorum.Skip(v.proof(), all, "the brokers leave the vote to ZooKeeper, as they do before 25.9")
+		return quorum.Skip(v.proof(), all, "the brokers leave elections to ZooKeeper, as before 25.9")
 	}
-	return quorum.Warn(v.proof(), all, "Kafka still runs with ZooKeeper, and Carbonio %s installs it with KRaft", v.scope.Release).
-		Saw("ZooKeeper").Wanted("KRaft, since 25.9").Fix("plan the change with Zextras, because the playbook makes a new cluster; until then keep ZooKeeper running: systemctl status carbonio-zookeeper.service")
+	return quorum.Warn(v.proof(), all, "Kafka still runs with ZooKeeper; Carbonio %s installs it with KRaft", v.scope.Release).
+		Saw("ZooKeeper").Wanted("KRaft, since 25.9").Fix("# plan the migration with Zextras, because the playbook creates a new cluster; until then keep ZooKeeper running:\nsystemctl status carbonio-zookeeper.service")
 }
 
 // judgeVoters judges whether they keep up with their leader.
@@ -427,20 +431,20 @@ func (v view) judgeVoters(q *metadataQuorum) checks.Finding {
 	}
 	switch {
 	case len(late) > 0:
-		f := quorum.Fail(v.proof(), all, "only %d of %d voters keep up, %s leading", len(q.Voters)-len(late), len(q.Voters), leader).
-			Saw(strings.Join(late, "; ")).Wanted(fmt.Sprintf("news fetched within %v", fetchSilence))
+		f := quorum.Fail(v.proof(), all, "only %d of %d voters keep up with the leader, %s", len(q.Voters)-len(late), len(q.Voters), leader).
+			Saw(strings.Join(late, "; ")).Wanted(fmt.Sprintf("a fetch within %v", fetchSilence))
 		if len(explained) == len(late) {
 			f = cluster.Because(f, brokers, explained)
 		}
 		return f
 	case v.scope.Release.Before(platform.R25_9):
-		return quorum.Warn(v.proof(), all, "Kafka runs with KRaft, and Carbonio %s still with ZooKeeper", v.scope.Release).
-			Saw("KRaft").Wanted("ZooKeeper, before 25.9").Fix("check the release (--release) and which playbook installed Kafka")
+		return quorum.Warn(v.proof(), all, "Kafka runs with KRaft; Carbonio %s still uses ZooKeeper", v.scope.Release).
+			Saw("KRaft").Wanted("ZooKeeper, before 25.9").Fix("# check the release (--release), and which playbook installed Kafka")
 	}
 	return quorum.Pass(v.proof(), all, "%s leads in epoch %d, and all %d voters keep up", leader, q.Epoch, len(q.Voters))
 }
 
-// behind says in what a voter does not keep up with the leader; empty: in nothing.
+// behind says how a voter fails to keep up with the leader; empty when it does.
 func (q *metadataQuorum) behind(r voter) string {
 	var now, end int64
 	for _, l := range q.Voters {
@@ -454,13 +458,13 @@ func (q *metadataQuorum) behind(r voter) string {
 	case r.ID == q.Leader:
 		return ""
 	case r.End < 0:
-		return "has fetched nothing from it"
-	case now <= 0 && end-r.End > fetchRecords: // an old Kafka tells no times
+		return "has fetched nothing"
+	case now <= 0 && end-r.End > fetchRecords: // an old Kafka reports no times
 		return fmt.Sprintf("is %d records behind", end-r.End)
 	case now <= 0:
 		return ""
 	case age(r.Fetched) > fetchSilence:
-		return fmt.Sprintf("asked for news %v ago", age(r.Fetched).Round(time.Second))
+		return fmt.Sprintf("last fetched %v ago", age(r.Fetched).Round(time.Second))
 	case age(r.CaughtUp) > fetchLag:
 		return fmt.Sprintf("has been behind for %v", age(r.CaughtUp).Round(time.Second))
 	}

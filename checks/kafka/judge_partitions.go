@@ -11,30 +11,30 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-// A placement is where the copies of one partition are, and which of them
-// work. Nodes that are gone work no more, whatever a broker last heard of them:
-// without a controller it hears nothing.
+// A placement is where the copies of one partition are, and which of them are in
+// sync. Those of a lost broker are not, whatever a broker reports: without a
+// controller it reports what it last heard.
 type placement struct {
 	topic    string
 	number   int32
-	minISR   int // 0: not known
+	minISR   int // 0: unknown
 	led      bool
 	replicas []string
 	sync     []string
 }
 
-// The states of a partition, from well to worst, and what is said of them.
+// The states of a partition, from best to worst.
 const (
-	whole      = iota
-	lacking    // copies
-	unwritable // with the copies it has
+	healthy         = iota
+	underReplicated // copies
+	unwritable      // too few replicas in sync
 	leaderless
 )
 
 var states = []string{
-	lacking:    "%d that lack replicas in sync",
-	unwritable: "%d with too few replicas in sync to be written",
-	leaderless: "%d without a leader, which can be neither read nor written",
+	underReplicated: "%d with replicas out of sync",
+	unwritable:      "%d with too few in-sync replicas to be written",
+	leaderless:      "%d without a leader, which can be neither read nor written",
 }
 
 func (p placement) state() int {
@@ -44,18 +44,18 @@ func (p placement) state() int {
 	case len(p.sync) < p.minISR:
 		return unwritable
 	case len(p.sync) < len(p.replicas):
-		return lacking
+		return underReplicated
 	}
-	return whole
+	return healthy
 }
 
-// placements are all partitions. Where brokers differ the worst counts: the
-// one that is cut off still tells of better days.
+// placements are all partitions. Where brokers differ the worst counts: one that
+// is cut off reports an old state.
 func (v view) placements() []placement {
 	gone := cluster.Nodes(cluster.Those(v.Members, func(m member) bool { return m.down() && v.isLost(m) }))
 	isGone := func(node string) bool { return slices.Contains(gone, node) }
 	var out []placement
-	for _, m := range v.told {
+	for _, m := range v.responding {
 		for _, t := range m.Topics {
 			for _, p := range t.Partitions {
 				out = append(out, placement{
@@ -72,7 +72,7 @@ func (v view) placements() []placement {
 	return slices.CompactFunc(out, func(a, b placement) bool { return a.topic == b.topic && a.number == b.number })
 }
 
-// explained names the lost members where they explain each partition in full.
+// explained names the lost members where they explain every broken partition.
 func (v view) explained(f checks.Finding, broken []placement) checks.Finding {
 	lost := cluster.Nodes(cluster.Those(v.Members, v.isLost))
 	var missing []string
@@ -87,14 +87,14 @@ func (v view) explained(f checks.Finding, broken []placement) checks.Finding {
 	return cluster.Because(f, brokers, cluster.Those(v.Members, func(m member) bool { return slices.Contains(missing, m.Node()) }))
 }
 
-// hidden is the finding where what is shown may not be all that there is.
+// hidden is the finding where the brokers may have left topics out.
 func (v view) hidden(c *checks.Check) checks.Finding {
-	return c.Unknown(v.proof(), all, "%d partitions are shown, and others may be hidden: the brokers do not tell everything to everybody", len(v.placed))
+	return c.Unknown(v.proof(), all, "the brokers list %d partitions, and may hide others from this client", len(v.placed))
 }
 
-// judgePartitions judges whether everything can be read and written.
+// judgePartitions judges whether all partitions can be read and written.
 func (v view) judgePartitions() checks.Finding {
-	broken := cluster.Those(v.placed, func(p placement) bool { return p.state() != whole })
+	broken := cluster.Those(v.placed, func(p placement) bool { return p.state() != healthy })
 	count := map[int]int{}
 	stopped := false
 	for _, p := range broken {
@@ -107,15 +107,15 @@ func (v view) judgePartitions() checks.Finding {
 	case len(v.placed) == 0:
 		return partitions.Pass(v.proof(), all, "there are no partitions yet")
 	case len(broken) == 0:
-		return partitions.Pass(v.proof(), all, "all %d partitions have a leader and all of their replicas in sync", len(v.placed))
+		return partitions.Pass(v.proof(), all, "all %d partitions have a leader and all replicas in sync", len(v.placed))
 	}
 	var said []string
-	for state := leaderless; state > whole; state-- {
+	for state := leaderless; state > healthy; state-- {
 		if n := count[state]; n > 0 {
 			said = append(said, fmt.Sprintf(states[state], n))
 		}
 	}
-	f := partitions.Fail(v.proof(), all, "not all of %d partitions are well: %s", len(v.placed), strings.Join(said, ", ")).
+	f := partitions.Fail(v.proof(), all, "not all of %d partitions are healthy: %s", len(v.placed), strings.Join(said, ", ")).
 		Saw(byTopic(broken)).Wanted("every replica in sync")
 	if stopped {
 		f = v.stops(f)
@@ -138,56 +138,57 @@ func byTopic(placed []placement) string {
 	return strings.Join(out, ", ")
 }
 
-// judgeReplication judges how many copies there are, living or not.
+// judgeReplication judges how many copies there are, in sync or not.
 func (v view) judgeReplication() checks.Finding {
 	if len(v.Members) == 1 {
 		return replication.Skip(v.proof(), all, "a single broker has no other to copy to")
 	}
 	if single := cluster.Those(v.placed, func(p placement) bool { return len(p.replicas) < copies }); len(single) > 0 {
-		return replication.Fail(v.proof(), all, "%d of %d partitions have one copy only", len(single), len(v.placed)).
+		return replication.Fail(v.proof(), all, "%d of %d partitions have only one copy", len(single), len(v.placed)).
 			Saw(byTopic(single)).Wanted(fmt.Sprintf("%d copies", copies))
 	}
-	for _, m := range v.told {
+	for _, m := range v.responding {
 		for _, setting := range []string{defaultRF, txnRF} {
 			if n, err := strconv.Atoi(m.Defaults[setting]); err == nil && n < copies {
-				return replication.Warn(v.proof(), all, "topics made from now on will have one copy only").
+				return replication.Warn(v.proof(), all, "new topics will have only one copy").
 					Saw(fmt.Sprintf("%s=%d on %s", setting, n, m.Node())).Wanted(fmt.Sprintf("%s=%d", setting, copies)).
-					Fix(fmt.Sprintf("set %s=%d in /opt/kafka/config/server.properties on %s, then: systemctl restart carbonio-kafka.service", setting, copies, m.Node()))
+					Fix(on(m.Node(), fmt.Sprintf("sed -i '/^%s=/d' %s; echo %[1]s=%[3]d >> %[2]s\nsystemctl restart carbonio-kafka.service", setting, properties, copies)))
 			}
 		}
 	}
 	if !v.complete() {
 		return v.hidden(replication)
 	}
-	return replication.Pass(v.proof(), all, "every one of %d partitions has at least %d copies", len(v.placed), copies)
+	return replication.Pass(v.proof(), all, "all %d partitions have at least %d copies", len(v.placed), copies)
 }
 
-// judgeTransactions judges whether they can be committed, and says how soon they cannot.
+// judgeTransactions judges whether they can be committed, and how many more brokers
+// that can lose.
 func (v view) judgeTransactions() checks.Finding {
 	log := cluster.Those(v.placed, func(p placement) bool { return p.topic == transactionLog })
 	switch {
 	case len(log) == 0 && !v.complete():
 		return v.hidden(transactions)
 	case len(log) == 0:
-		return transactions.Pass(v.proof(), all, "no transaction was made yet")
+		return transactions.Pass(v.proof(), all, "there have been no transactions yet")
 	case log[0].minISR == 0:
-		return transactions.Unknown(v.proof(), all, "how many copies in sync the log of transactions wants is not told")
+		return transactions.Unknown(v.proof(), all, "how many in-sync copies the transaction log requires is unknown")
 	}
 	want := log[0].minISR
 	if broken := cluster.Those(log, func(p placement) bool { return p.state() >= unwritable }); len(broken) > 0 {
-		f := transactions.Fail(v.proof(), all, "transactions have stopped in %d of %d parts of their log", len(broken), len(log)).
+		f := transactions.Fail(v.proof(), all, "transactions have stopped in %d of %d partitions of their log", len(broken), len(log)).
 			Saw(fmt.Sprintf("fewer than %d replicas in sync", want)).Wanted(fmt.Sprintf("%d in sync", want))
 		return v.explained(v.stops(f), broken)
 	}
 	weakest := slices.MinFunc(log, func(a, b placement) int { return cmp.Compare(len(a.sync), len(b.sync)) })
 	spare := len(weakest.sync) - want
 	if spare == 0 {
-		return transactions.Pass(v.proof(), all, "transactions can be committed; the loss of any broker will stop some, because %d of %d copies have to be in sync", want, len(log[0].replicas))
+		return transactions.Pass(v.proof(), all, "transactions can be committed; losing any broker stops some, because %d of %d copies must be in sync", want, len(log[0].replicas))
 	}
-	return transactions.Pass(v.proof(), all, "transactions can be committed, also with %d brokers less", spare)
+	return transactions.Pass(v.proof(), all, "transactions can be committed, even with %d brokers fewer", spare)
 }
 
-// service is what a partition carries, as it is handed up.
+// service is the service that a partition is part of.
 func (p placement) service() string {
 	switch {
 	case p.topic == transactionLog:
@@ -198,16 +199,16 @@ func (p placement) service() string {
 	return "Kafka"
 }
 
-// clusters are what Kafka needs to go on: itself first, and what wants more than
-// one copy in sync.
+// clusters are what Kafka needs to keep working: Kafka first, then the services
+// that require more than one copy in sync.
 func (v view) clusters() []checks.Cluster {
 	count := cluster.Ask(v.Members, v.works)
 	needs, rests := 1, []string{"ZooKeeper"}
 	if v.mode == withKRaft {
 		needs, rests = len(v.Members)/2+1, nil
 	}
-	placed := append([]placement{{}}, v.placed...) // Kafka, also without partitions
-	if !v.complete() {                             // others may stop with any broker, the transactions among them
+	placed := append([]placement{{}}, v.placed...) // Kafka, even without partitions
+	if !v.complete() {                             // any broker may hold what is hidden, transactions among it
 		count.Yes, count.Unseen = nil, append(count.Unseen, count.Yes...)
 		placed = append(placed, placement{topic: transactionLog})
 	}
@@ -230,7 +231,7 @@ func (v view) clusters() []checks.Cluster {
 	return out
 }
 
-// judgeTolerance judges how many more brokers can go.
+// judgeTolerance judges how many more brokers can be lost.
 func (v view) judgeTolerance(services []checks.Cluster) checks.Finding {
 	var words []string
 	for _, c := range services {
@@ -238,22 +239,22 @@ func (v view) judgeTolerance(services []checks.Cluster) checks.Finding {
 	}
 	said := strings.Join(words, "; ")
 	kafka := services[0]
-	unseen := cluster.Those(v.Members, func(m member) bool { return v.stands(m) == cluster.Unseen })
+	unseen := cluster.Those(v.Members, func(m member) bool { return v.present(m) == cluster.Unseen })
 	switch survives := cluster.Survives(kafka, 1); {
 	case survives == cluster.Yes:
 		return tolerance.Pass(v.proof(), all, "%s", said)
 	case survives == cluster.No && len(v.Members) > 1:
-		f := tolerance.Fail(v.proof(), all, "Kafka %s", spared(kafka)).Saw(said).Wanted("one more broker to lose")
+		f := tolerance.Fail(v.proof(), all, "Kafka %s", spared(kafka)).Saw(said).Wanted("able to lose one more broker")
 		if _, most := cluster.Spare(kafka); most < 0 {
 			f = v.stops(f)
 		}
 		f = cluster.Because(f, brokers, cluster.Those(v.Members, v.isLost))
 		return f.Needing(controller.On(all), quorum.On(all), partitions.On(all), replication.On(all))
 	case len(unseen) > 0:
-		return cluster.Because(tolerance.Unknown(v.proof(), all, "not every broker could be looked at"), brokers, unseen)
+		return cluster.Because(tolerance.Unknown(v.proof(), all, "not every broker could be checked"), brokers, unseen)
 	case survives == cluster.No:
-		return tolerance.Skip(v.proof(), all, "there is a single broker: none to lose")
-	case v.mode == withKRaft && v.elected == nil:
+		return tolerance.Skip(v.proof(), all, "there is only one broker: none can be lost")
+	case v.mode == withKRaft && v.latest == nil:
 		return tolerance.Unknown(v.proof(), all, "the quorum could not be seen").Needing(quorum.On(all))
 	}
 	return v.hidden(tolerance)
@@ -264,11 +265,11 @@ func spared(c checks.Cluster) string {
 	least, most := cluster.Spare(c)
 	switch survives := cluster.Survives(c, 1); {
 	case most < 0:
-		return "stopped already, at least in part"
+		return "stopped working, at least in part"
 	case survives == cluster.No:
-		return "would stop, at least in part, with one broker less"
+		return "will stop, at least in part, if one more broker is lost"
 	case survives == cluster.Unseen:
-		return "may stop with one broker less: not all of it was seen"
+		return "may stop if one more broker is lost: not all of it was seen"
 	case least == 1:
 		return "can lose any one more broker"
 	}

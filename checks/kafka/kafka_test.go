@@ -168,7 +168,7 @@ func TestObserve(t *testing.T) {
 		"topics": [{"name": "mail", "min_isr": 1, "partitions": [
 			{"id": 0, "leader": 2, "replicas": [2, 0], "isr": [2, 0]}, {"id": 1, "leader": 1, "replicas": [1, 2], "isr": [1, 2]}, {"id": 2, "leader": 0, "replicas": [0, 1], "isr": [0, 1]}]}],
 		"defaults": {"min.insync.replicas": "1", "default.replication.factor": "2", "transaction.state.log.replication.factor": "2", "transaction.state.log.min.isr": "2"},
-		"quorum_unseen": {"code": "error", "words": "it does not know DescribeQuorum in a version known here"},
+		"quorum_unseen": {"code": "error", "words": "it supports no version of DescribeQuorum that is known here"},
 		"unresolved": {"code": "error", "words": "no such host"}}`, string(seen[1].Data))
 }
 
@@ -350,19 +350,19 @@ func TestHostileBrokers(t *testing.T) {
 		"silent":           {drain, `"state":"mute"`},
 		"hangs up":         {func(net.Conn) {}, `"state":"hung-up"`},
 		"half":             {func(c net.Conn) { c.Read(request); c.Write([]byte{0, 0, 1}) }, `"state":"hung-up"`},
-		"HTTP":             {func(c net.Conn) { c.Read(request); io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "announces an answer of"},
-		"TLS":              {func(c net.Conn) { c.Read(request); c.Write([]byte{0x15, 3, 3, 0, 2, 2, 10}) }, "may want TLS"},
-		"90 MiB":           {claim(90 << 20), "announces an answer of"},
-		"2 GiB":            {claim(1<<31 - 1), "announces an answer of"},
-		"less than none":   {claim(-1), "announces an answer of"},
+		"HTTP":             {func(c net.Conn) { c.Read(request); io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "its answer claims to have"},
+		"TLS":              {func(c net.Conn) { c.Read(request); c.Write([]byte{0x15, 3, 3, 0, 2, 2, 10}) }, "may require TLS"},
+		"90 MiB":           {claim(90 << 20), "its answer claims to have"},
+		"2 GiB":            {claim(1<<31 - 1), "its answer claims to have"},
+		"less than none":   {claim(-1), "its answer claims to have"},
 		"drip-feed":        {drip, `"state":"mute"`},
-		"another question": {func(c net.Conn) { c.Read(request); c.Write([]byte{0, 0, 0, 4, 0, 0, 0, 9}); drain(c) }, "it answers request 9"},
+		"another question": {func(c net.Conn) { c.Read(request); c.Write([]byte{0, 0, 0, 4, 0, 0, 0, 9}); drain(c) }, "it responds to request 9"},
 		"garbled":          {script([]byte("SSH-2.0-OpenSSH_9.6")), "garbled"},
 		"garbled later":    {script(healthy[0], endless), "garbled"},
 		"nothing in it":    {script(healthy[0], nil), `"state":"hung-up"`},
-		"too old":          {script(speaks(0, 7)), "it does not know Metadata"},
-		"too new":          {script(speaks(9, 20)), "it does not know Metadata"},
-		"knows nothing":    {script([]byte{0, 0, 0, 0, 0, 0}), "it does not know Metadata"},
+		"too old":          {script(speaks(0, 7)), "it supports no version of Metadata"},
+		"too new":          {script(speaks(9, 20)), "it supports no version of Metadata"},
+		"knows nothing":    {script([]byte{0, 0, 0, 0, 0, 0}), "it supports no version of Metadata"},
 		"no settings":      {script(healthy[0], healthy[1], endless), `"config_unseen":{"code":"error","words":"its answer is garbled`},
 		"gone by then":     {script(healthy[0], healthy[1], nil), `"config_unseen":{"code":"error","words":"it closes the connection`},
 		"no quorum":        {script(append(healthy, endless)...), `"quorum_unseen":{"code":"error","words":"its answer is garbled`},
@@ -407,7 +407,7 @@ func TestNoCluster(t *testing.T) {
 		return r.ResponseKind(), nil, true
 	})
 	data := first(t, hostOf(func(string) string { return cluster.ListenAddrs()[0] }))
-	require.Equal(t, map[string]any{"state": "open", "words": "it names no cluster"}, data["contact"])
+	require.Equal(t, map[string]any{"state": "open", "words": "it does not report a cluster id"}, data["contact"])
 }
 
 func TestNobodyThere(t *testing.T) {

@@ -16,24 +16,24 @@ import (
 
 // A broker is what one broker says of itself and of its cluster.
 type broker struct {
-	// Contact is how the conversation ended where the broker told nothing; the
-	// rest is empty then.
+	// Contact is how the conversation ended where the broker did not describe
+	// itself; the rest is empty then.
 	Contact checks.Contact `json:"contact,omitzero"`
-	Cluster string         `json:"cluster,omitempty"` // of a broker that told something, never empty
-	ID      int32          `json:"id,omitempty"`      // -1: not known
-	Roles   string         `json:"roles,omitempty"`   // process.roles; only KRaft has it
+	Cluster string         `json:"cluster,omitempty"` // empty where it did not describe itself
+	ID      int32          `json:"id,omitempty"`      // -1: unknown
+	Roles   string         `json:"roles,omitempty"`   // process.roles; only with KRaft
 	Brokers []listed       `json:"brokers,omitempty"`
-	// Controller is who leads a cluster with ZooKeeper. With KRaft it is any
-	// broker, at random (KRaftMetadataCache): the quorum knows.
+	// Controller is the one of a cluster with ZooKeeper. With KRaft it is a random
+	// broker (KRaftMetadataCache), and the quorum has the controller.
 	Controller int32   `json:"controller,omitempty"`
 	Topics     []topic `json:"topics,omitempty"`
 	// Defaults are the broker's settings for new topics, as it prints them.
 	Defaults map[string]string `json:"defaults,omitempty"`
-	// ConfigUnseen is why the settings and the broker's own id are not known.
+	// ConfigUnseen is why the settings and the broker's own id are unknown.
 	ConfigUnseen *checks.Unseen  `json:"config_unseen,omitempty"`
 	Quorum       *metadataQuorum `json:"quorum,omitempty"`
 	QuorumUnseen *checks.Unseen  `json:"quorum_unseen,omitempty"`
-	// Lost: the broker asked the controller on our behalf, and got no answer.
+	// Lost: the broker asked the controller on our behalf, and got no response.
 	Lost bool `json:"lost,omitempty"`
 	// Resolved is what the broker's advertised name resolves to here.
 	Resolved   []string       `json:"resolved,omitempty"`
@@ -51,7 +51,7 @@ type listed struct {
 
 type topic struct {
 	Name       string      `json:"name"`
-	MinISR     int         `json:"min_isr,omitempty"` // 0: not known
+	MinISR     int         `json:"min_isr,omitempty"` // 0: unknown
 	Partitions []partition `json:"partitions"`
 }
 
@@ -62,7 +62,7 @@ type partition struct {
 	ISR      []int32 `json:"isr"`
 }
 
-// A metadataQuorum is what the active controller says of those who vote for it.
+// A metadataQuorum is what the active controller says of the voters.
 type metadataQuorum struct {
 	Leader int32   `json:"leader"` // -1: none
 	Epoch  int32   `json:"epoch"`
@@ -70,11 +70,11 @@ type metadataQuorum struct {
 }
 
 // A voter keeps a copy of the metadata. Times are in ms, of the leader's clock;
-// -1: not known.
+// -1: unknown.
 type voter struct {
 	ID       int32 `json:"id"`
-	End      int64 `json:"end"`       // of its log
-	Fetched  int64 `json:"fetched"`   // when it last asked for more
+	End      int64 `json:"end"`       // the offset of its log's end
+	Fetched  int64 `json:"fetched"`   // when it last fetched
 	CaughtUp int64 `json:"caught_up"` // when it last had everything
 }
 
@@ -93,12 +93,12 @@ func observe(ctx context.Context, host checks.Host, t checks.Target[expected]) (
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	var seen broker
-	w, err := over(conn)
+	w, err := negotiate(conn)
 	if err == nil {
 		seen, err = metadata(w)
 	}
 	if err != nil {
-		return nothing(ctx, err)
+		return undescribed(ctx, err)
 	}
 	seen.askSelf(w, t.Ask.ID)
 	if seen.kraft() {
@@ -113,8 +113,8 @@ func observe(ctx context.Context, host checks.Host, t checks.Target[expected]) (
 	return seen, nil
 }
 
-// nothing is why a broker that accepted the connection told nothing.
-func nothing(ctx context.Context, err error) (broker, error) {
+// undescribed is a broker that accepted the connection and did not describe itself.
+func undescribed(ctx context.Context, err error) (broker, error) {
 	var failed *kerr.Error
 	var refused refusal
 	switch {
@@ -127,7 +127,7 @@ func nothing(ctx context.Context, err error) (broker, error) {
 	return broker{Contact: c}, err
 }
 
-// unseen is why one question of several was not answered; nil when it was.
+// unseen is why one request of several got no answer; nil when it did.
 func unseen(err error) *checks.Unseen {
 	if err == nil {
 		return nil
@@ -148,7 +148,7 @@ func metadata(w *wire) (broker, error) {
 		return broker{}, err
 	}
 	if answer.ClusterID == nil || *answer.ClusterID == "" {
-		return broker{}, refusal("it names no cluster")
+		return broker{}, refusal("it does not report a cluster id")
 	}
 	seen := broker{Cluster: *answer.ClusterID, ID: -1, Controller: answer.ControllerID}
 	for _, l := range answer.Brokers {
@@ -170,8 +170,8 @@ func metadata(w *wire) (broker, error) {
 	return seen, nil
 }
 
-// askSelf asks for the settings of every broker that may be this one: it
-// refuses to speak for another, and so tells who it is.
+// askSelf asks for the settings of every broker that may be this one. It rejects
+// those of others, and so reveals its own id.
 func (b *broker) askSelf(w *wire, expected string) {
 	var ids []string
 	for _, l := range b.Brokers {
@@ -191,23 +191,23 @@ func (b *broker) askSelf(w *wire, expected string) {
 		b.Defaults = settings
 	}
 	if b.ID < 0 {
-		b.ConfigUnseen = cmp.Or(b.ConfigUnseen, unseen(refusal("it is none that the cluster lists")))
+		b.ConfigUnseen = cmp.Or(b.ConfigUnseen, unseen(refusal("its id is none of those that the cluster lists")))
 	}
 	if b.kraft() {
 		return
 	}
-	for i, t := range b.Topics { // what they have unless it was changed
+	for i, t := range b.Topics { // unless they were changed
 		setting := minISR
 		if t.Name == transactionLog {
 			setting = txnMinISR
 		}
-		b.Topics[i].MinISR, _ = strconv.Atoi(b.Defaults[setting]) // 0: not known
+		b.Topics[i].MinISR, _ = strconv.Atoi(b.Defaults[setting]) // 0: unknown
 	}
 }
 
-// askTopics asks for the settings of all topics. Never ask without KRaft: a
-// broker that has lost ZooKeeper would wait for it, each time with one more of
-// its eight threads, until it answers nobody any more (seen with 3.1.1).
+// askTopics asks for the settings of all topics. It must not be used without
+// KRaft: a broker that has lost ZooKeeper blocks one of its eight threads on each
+// such request, until it responds to nobody (seen with 3.1.1).
 func (b *broker) askTopics(w *wire) (take func()) {
 	var names []string
 	for _, t := range b.Topics {
@@ -218,12 +218,13 @@ func (b *broker) askTopics(w *wire) (take func()) {
 		found, err := wait()
 		b.ConfigUnseen = cmp.Or(unseen(err), b.ConfigUnseen)
 		for i, t := range b.Topics {
-			b.Topics[i].MinISR, _ = strconv.Atoi(found[t.Name][minISR]) // 0: not known
+			b.Topics[i].MinISR, _ = strconv.Atoi(found[t.Name][minISR]) // 0: unknown
 		}
 	}
 }
 
-// ask asks for settings of brokers or topics, and returns what waits for them.
+// ask requests settings of brokers or topics, and returns a function that waits
+// for them.
 func ask(w *wire, kind kmsg.ConfigResourceType, names, settings []string) (wait func() (map[string]map[string]string, error)) {
 	request, answer := kmsg.NewPtrDescribeConfigsRequest(), kmsg.NewPtrDescribeConfigsResponse()
 	for _, name := range names {
@@ -237,7 +238,7 @@ func ask(w *wire, kind kmsg.ConfigResourceType, names, settings []string) (wait 
 		for _, r := range answer.Resources {
 			refused := kerr.ErrorForCode(r.ErrorCode)
 			switch {
-			case errors.Is(refused, kerr.InvalidRequest): // it is not this broker
+			case errors.Is(refused, kerr.InvalidRequest): // another broker's
 				continue
 			case refused != nil:
 				err = refused
@@ -254,9 +255,8 @@ func ask(w *wire, kind kmsg.ConfigResourceType, names, settings []string) (wait 
 	}
 }
 
-// askQuorum asks the active controller, which the broker passes the question on
-// to, waiting for it as long as there is none. So it is asked last, and not
-// waited for all the time that is left.
+// askQuorum asks the active controller through the broker, which waits while
+// there is none. So it is asked last, and given half of the time that is left.
 func (b *broker) askQuorum(w *wire) (take func(context.Context)) {
 	request, answer := kmsg.NewPtrDescribeQuorumRequest(), kmsg.NewPtrDescribeQuorumResponse()
 	request.Topics = []kmsg.DescribeQuorumRequestTopic{{
@@ -276,7 +276,7 @@ func (b *broker) askQuorum(w *wire) (take func(context.Context)) {
 	}
 }
 
-// takeQuorum takes an answer, which holds one partition unless it is an error.
+// takeQuorum reads an answer, which holds one partition unless it is an error.
 func (b *broker) takeQuorum(answer *kmsg.DescribeQuorumResponse) {
 	err := kerr.ErrorForCode(answer.ErrorCode)
 	for _, t := range answer.Topics {
@@ -310,8 +310,8 @@ func (b *broker) resolve(ctx context.Context, network checks.Network, t checks.T
 	}
 }
 
-// self is the broker's own entry: the one with its id, where that is known,
-// else the one with the id that the inventory gives it, or with its name.
+// self is the broker's own entry: the one with its id, where that is known, else
+// with its id in the inventory, else with its name.
 func (b broker) self(t checks.Target[expected]) (listed, bool) {
 	i := slices.IndexFunc(b.Brokers, func(l listed) bool {
 		switch {

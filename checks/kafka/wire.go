@@ -19,29 +19,28 @@ import (
 // maxAnswer is the largest answer that is read: some ten thousand topics.
 const maxAnswer = 4 << 20
 
-// A wire is one connection to a broker, and the seam to franz-go, of which it
-// takes the messages but not the client: that one dials, retries and waits as it
-// sees fit.
+// A wire is one connection to a broker. Of franz-go it uses the messages but not
+// the client, which dials, retries and waits by rules of its own.
 type wire struct {
 	conn   net.Conn
-	asked  int32          // the number of the last request
-	common map[int16]form // the best that both speak, by the key of the request
+	asked  int32          // the correlation id of the last request
+	common map[int16]form // the best version on both sides, by the key of the request
 }
 
-// A form is what an answer looks like in one version of the protocol: a digit is
-// as many bytes, s a string, [] an array; S and {} are those of the flexible
+// A form is the layout of an answer in one version of the protocol: a digit is a
+// number of bytes, s a string, [] an array; S and {} are those of the flexible
 // versions, and t their tags.
 //
-// kmsg believes what an answer announces: an array of as many elements as bytes
-// are left, 4 MiB become 700; and tags without end, which take minutes. So an
-// answer is gone through before kmsg reads it.
+// kmsg trusts the lengths in an answer: it allocates 700 MiB for 4 MiB of them,
+// and reads billions of tags, which takes minutes. So an answer is checked against
+// its layout before kmsg reads it.
 type form struct {
 	version int16
 	layout  string
 }
 
-// forms are what is asked for, the best version first. Kafka speaks these since
-// 2.6, and DescribeQuorum since 2.7; it tells times since 3.3.
+// forms are those of the requests in use, the best version first. Kafka has them
+// since 2.6, DescribeQuorum since 2.7, and its times since 3.3.
 var forms = map[int16][]form{
 	int16(kmsg.ApiVersions):     {{0, "2[222]"}},
 	int16(kmsg.Metadata):        {{8, "4[4s4s]s4[2s1[2444[4][4][4]]4]4"}},
@@ -50,21 +49,20 @@ var forms = map[int16][]form{
 }
 
 var (
-	// errStranger is of whatever does not speak the protocol.
-	errStranger = errors.New("it may want TLS, or be no broker")
+	// errStranger is of a peer that does not speak the protocol.
+	errStranger = errors.New("it may require TLS")
 	errGarbled  = fmt.Errorf("its answer is garbled: %w", errStranger)
 )
 
-// A refusal is of a broker that speaks the protocol, and gives no answer that
-// can be used.
+// A refusal is of a broker that speaks the protocol, but gives no usable answer.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// over agrees with the broker on the versions to speak. Whoever made the
-// connection closes it, also when the time is up.
-func over(conn net.Conn) (*wire, error) {
-	// Every broker speaks this version of this request (KIP-511).
+// negotiate agrees with the broker on versions. The caller closes the connection,
+// also when the time is up.
+func negotiate(conn net.Conn) (*wire, error) {
+	// Every broker knows this version of this request (KIP-511).
 	versions := int16(kmsg.ApiVersions)
 	w := &wire{conn: conn, common: map[int16]form{versions: forms[versions][0]}}
 	answer := kmsg.NewPtrApiVersionsResponse()
@@ -81,13 +79,13 @@ func over(conn net.Conn) (*wire, error) {
 	return w, kerr.ErrorForCode(answer.ErrorCode)
 }
 
-// ask sends a request, and returns what waits for its answer. Several requests
-// may be on their way: they are answered, and waited for, in their order.
+// ask sends a request, and returns a function that waits for its answer. Several
+// requests may be pending: they are answered, and waited for, in their order.
 func (w *wire) ask(request kmsg.Request, answer kmsg.Response) (wait func() error) {
 	f, ok := w.common[request.Key()]
 	if !ok {
 		return func() error {
-			return refusal("it does not know " + kmsg.NameForKey(request.Key()) + " in a version known here")
+			return refusal("it supports no version of " + kmsg.NameForKey(request.Key()) + " that is known here")
 		}
 	}
 	request.SetVersion(f.version)
@@ -106,21 +104,21 @@ func (w *wire) ask(request kmsg.Request, answer kmsg.Response) (wait func() erro
 	}
 }
 
-// receive reads the answer to the request of that number.
+// receive reads the answer to the request of that correlation id.
 func receive(r io.Reader, number int32) ([]byte, error) {
 	var size uint32
 	if err := binary.Read(r, binary.BigEndian, &size); err != nil {
 		return nil, err
 	}
 	if size < 4 || size > maxAnswer {
-		return nil, fmt.Errorf("it announces an answer of %d bytes: %w", size, errStranger)
+		return nil, fmt.Errorf("its answer claims to have %d bytes: %w", size, errStranger)
 	}
 	message := make([]byte, size)
 	if _, err := io.ReadFull(r, message); err != nil {
 		return nil, err
 	}
 	if got := int32(binary.BigEndian.Uint32(message)); got != number {
-		return nil, fmt.Errorf("it answers request %d, and was asked %d: %w", got, number, errStranger)
+		return nil, fmt.Errorf("it responds to request %d instead of %d: %w", got, number, errStranger)
 	}
 	return message[4:], nil
 }
@@ -135,12 +133,12 @@ func plain(err error) error {
 	case errors.Is(err, net.ErrClosed): // by us, when the time was up
 		return context.DeadlineExceeded
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("it closes the connection without an answer: %w", err)
+		return fmt.Errorf("it closes the connection without a response: %w", err)
 	}
 	return err
 }
 
-// read takes an answer that looks as it should.
+// read decodes an answer that fits the layout.
 func (f form) read(message []byte, answer kmsg.Response) error {
 	r := &kbin.Reader{Src: message}
 	if answer.IsFlexible() {
@@ -153,8 +151,7 @@ func (f form) read(message []byte, answer kmsg.Response) error {
 	return answer.ReadFrom(body)
 }
 
-// pass goes through a message as far as a layout describes it. A length below
-// zero says null.
+// pass reads through a message along a layout. A negative length means null.
 func pass(r *kbin.Reader, layout string) {
 	for layout != "" && r.Ok() {
 		part := layout[0]
@@ -179,7 +176,7 @@ func pass(r *kbin.Reader, layout string) {
 	}
 }
 
-// passArray passes n elements, and returns what of the layout follows them.
+// passArray passes n elements, and returns the layout that follows them.
 func passArray(r *kbin.Reader, n int32, layout string) string {
 	depth := 1
 	end := strings.IndexFunc(layout, func(c rune) bool {

@@ -134,11 +134,11 @@ func TestReceive(t *testing.T) {
 	}{
 		"nothing":       {&bytes.Buffer{}, "EOF"},
 		"short":         {message(9, 7, "text"), "unexpected EOF"},
-		"no number":     {message(3, 7, "text"), "answer of 3 bytes"},
-		"another":       {message(8, 6, "text"), "answers request 6, and was asked 7"},
-		"too large":     {message(maxAnswer+1, 7, "text"), "answer of 4194305 bytes"},
-		"2 GiB":         {message(1<<31-1, 7, "text"), "answer of 2147483647 bytes"},
-		"less than nil": {message(1<<32-1, 7, "text"), "answer of 4294967295 bytes"},
+		"no number":     {message(3, 7, "text"), "claims to have 3 bytes"},
+		"another":       {message(8, 6, "text"), "responds to request 6 instead of 7"},
+		"too large":     {message(maxAnswer+1, 7, "text"), "claims to have 4194305 bytes"},
+		"2 GiB":         {message(1<<31-1, 7, "text"), "claims to have 2147483647 bytes"},
+		"less than nil": {message(1<<32-1, 7, "text"), "claims to have 4294967295 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Less(t, allocated(func() {
@@ -156,7 +156,7 @@ func TestPlain(t *testing.T) {
 	for _, closed := range []syscall.Errno{syscall.EPIPE, syscall.ECONNRESET} {
 		err := plain(&net.OpError{Op: "write", Addr: &net.TCPAddr{Port: 40123}, Err: os.NewSyscallError("write", closed)})
 		require.ErrorIs(t, err, closed)
-		require.ErrorContains(t, err, "it closes the connection without an answer: write: ")
+		require.ErrorContains(t, err, "it closes the connection without a response: write: ")
 	}
 	require.Equal(t, context.DeadlineExceeded, plain(&net.OpError{Op: "read", Err: net.ErrClosed}))
 }
