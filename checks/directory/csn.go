@@ -30,19 +30,6 @@ const glue = 1
 // A vector is the last change that a server has of each server ID.
 type vector map[string]string
 
-// vectorOf reads the values of contextCSN, which come in no particular order.
-// Anything else is ignored, and of two with one ID the later one counts.
-func vectorOf(values []string, masters int) vector {
-	v := vector{}
-	for _, value := range values {
-		m := csnForm.FindStringSubmatch(value)
-		if m != nil && (m[3] != unowned || masters < 2) {
-			v[m[3]] = max(v[m[3]], value)
-		}
-	}
-	return v
-}
-
 // timeOf is the time of a CSN.
 func timeOf(csn string) time.Time {
 	stamp, _, _ := strings.Cut(csn, "Z")
@@ -69,12 +56,17 @@ func (v snapshot) masters() []*member {
 	return cluster.Those(v.Members, func(m *member) bool { return !m.Replica })
 }
 
-// vector is what a reading shows.
-func (v snapshot) vector(r *reading) vector {
-	if r == nil {
-		return nil
+// vector reads the values of contextCSN, which come in no particular order.
+// Anything else is ignored, and of two with one ID the later one counts.
+func (v snapshot) vector(values []string) vector {
+	out := vector{}
+	for _, value := range values {
+		m := csnForm.FindStringSubmatch(value)
+		if m != nil && (m[3] != unowned || len(v.masters()) < 2) {
+			out[m[3]] = max(out[m[3]], value)
+		}
 	}
-	return vectorOf(r.CSNs, len(v.masters()))
+	return out
 }
 
 // goal is the last change of each ID that any server had at the first reading:
@@ -82,8 +74,10 @@ func (v snapshot) vector(r *reading) vector {
 func (v snapshot) goal() vector {
 	goal := vector{}
 	for _, m := range v.Members {
-		for sid, csn := range v.vector(m.First) {
-			goal[sid] = max(goal[sid], csn)
+		if m.First != nil {
+			for sid, csn := range v.vector(m.First.CSNs) {
+				goal[sid] = max(goal[sid], csn)
+			}
 		}
 	}
 	return goal
@@ -99,11 +93,11 @@ type gap struct {
 // gaps are what a member lacked of the goal at its last reading, by server ID.
 func (v snapshot) gaps(m *member, goal vector) []gap {
 	var out []gap
-	have := v.vector(m.Last)
+	have := v.vector(m.Last.CSNs)
 	for _, sid := range slices.Sorted(maps.Keys(goal)) {
 		if have[sid] < goal[sid] {
 			out = append(out, gap{sid, have[sid], cluster.Those(v.Members, func(other *member) bool {
-				return other.readable() && v.vector(other.Last)[sid] > have[sid]
+				return other.readable() && v.vector(other.Last.CSNs)[sid] > have[sid]
 			})})
 		}
 	}

@@ -48,7 +48,7 @@ var servers = &checks.Look[ask, snapshot]{Kind: "servers", Timeout: 12 * time.Se
 // The timeout is for three runs of zmreplchk and one of zmldapmmrtool.
 var programs = &checks.Look[checks.Nothing, outputs]{Kind: "tools", Timeout: 40 * time.Second, Targets: programTargets, Observe: observePrograms}
 
-var canaries = &checks.Look[ask, canaryRun]{
+var canaries = &checks.Look[ask, []write]{
 	Kind: "canary", Timeout: 20 * time.Second, Grace: canaryGrace, Targets: canaryTargets, Observe: observeCanary,
 }
 

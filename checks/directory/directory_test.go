@@ -674,9 +674,11 @@ func TestToolsRun(t *testing.T) {
 }
 
 func TestVector(t *testing.T) {
-	v := vectorOf([]string{later, csn1, csn2, "20261122004857.148561Z#000000#000#000000", "nonsense", "20261122004857.1Z#0#1#0"}, 2)
+	two := snapshot{Members: []*member{{}, {}}}
+	v := two.vector([]string{later, csn1, csn2, "20261122004857.148561Z#000000#000#000000", "nonsense", "20261122004857.1Z#0#1#0"})
 	require.Equal(t, vector{"001": csn1, "002": later}, v, "the later of two, without 000 and nonsense")
-	require.Len(t, vectorOf([]string{"20261122004857.148561Z#000000#000#000000"}, 1), 1)
+	one := snapshot{Members: []*member{{}, {server: server{Replica: true}}}}
+	require.Len(t, one.vector([]string{"20261122004857.148561Z#000000#000#000000"}), 1)
 }
 
 // member3 is one of three as a judge sees it.
@@ -938,7 +940,7 @@ func FuzzJudge(f *testing.F) {
 	f.Add([]byte(`{"members":[null,{"node":"a"},{"node":"b","last":{"csns":["x"]},"config":{}}],"rounds":1}`))
 	f.Add([]byte(`{"members":[{"node":"a","ldap":{"contact":{"state":"silent"}}}]}`))
 	f.Add([]byte(`{"members":[{"node":"a","ldap":{"contact":{"state":"open"}},"last":{"csns":["` + csn1 + `"]}},{"node":"b","ldap":{"contact":{"state":"open"}},"first":{}}]}`))
-	f.Add([]byte(`{"writes":[null,{"node":"a","arrivals":[{"node":"b"},{"node":"c","unasked":"x"}]}]}`))
+	f.Add([]byte(`[{"node":"a","arrivals":[{"node":"b"},{"node":"c","unasked":{"code":"x"}}]}]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if !json.Valid(data) {
 			return

@@ -244,7 +244,7 @@ func (v view) judgeEntries() checks.Finding {
 	var counts []int64
 	var seen []string
 	for _, m := range count.Yes {
-		if !maps.Equal(v.vector(m.Last), v.vector(count.Yes[0].Last)) {
+		if !maps.Equal(v.vector(m.Last.CSNs), v.vector(count.Yes[0].Last.CSNs)) {
 			return entries.Skip(v, all, "the servers differ in their last changes, so their numbers of entries may differ too")
 		}
 		counts = append(counts, *m.Last.Entries)

@@ -9,16 +9,14 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-func judgeCanary(s checks.Sight[ask, canaryRun]) []checks.Finding {
-	run, _ := s.Got()
-	if len(run.Writes) == 0 {
+func judgeCanary(s checks.Sight[ask, []write]) []checks.Finding {
+	writes, _ := s.Got()
+	if len(writes) == 0 {
 		return []checks.Finding{canary.Unseen(s, all)}
 	}
 	var out []checks.Finding
-	for _, w := range run.Writes {
-		if w != nil {
-			out = append(out, w.judge(s))
-		}
+	for _, w := range writes {
+		out = append(out, w.judge(s))
 	}
 	return out
 }
@@ -31,7 +29,7 @@ func (a arrival) arrived() cluster.Answer {
 	return cluster.Is(a.After > 0)
 }
 
-func (w *write) judge(s checks.Sight[ask, canaryRun]) checks.Finding {
+func (w write) judge(s checks.Sight[ask, []write]) checks.Finding {
 	count := cluster.Ask(w.Arrivals, arrival.arrived)
 	var times []string
 	slowest := time.Duration(0)

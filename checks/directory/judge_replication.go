@@ -95,7 +95,7 @@ func (v view) judgeCSN(m *member, goal vector) checks.Finding {
 	if m.works() != cluster.Yes || !m.readable() {
 		return v.unseen(csn, m, m.Last.NoCSN)
 	}
-	have, all := v.vector(m.Last), v.gaps(m, goal)
+	have, all := v.vector(m.Last.CSNs), v.gaps(m, goal)
 	lost := cluster.Those(all, func(g gap) bool { return !g.own() })
 	hidden := cluster.Those(v.Members, func(other *member) bool { return !other.readable() })
 	switch {
@@ -156,7 +156,7 @@ func (v view) lag(m, other *member) string {
 	if m == other || !other.readable() {
 		return ""
 	}
-	mine, theirs := v.vector(m.Last), v.vector(other.Last)
+	mine, theirs := v.vector(m.Last.CSNs), v.vector(other.Last.CSNs)
 	both := maps.Clone(theirs)
 	maps.Copy(both, mine)
 	var words []string
@@ -179,7 +179,7 @@ func (v view) lag(m, other *member) string {
 func (v view) divergedFrom(m *member, lost []gap) *member {
 	for _, g := range lost {
 		for _, other := range g.from {
-			if len(v.gaps(other, v.vector(m.Last))) > 0 {
+			if len(v.gaps(other, v.vector(m.Last.CSNs))) > 0 {
 				return other
 			}
 		}

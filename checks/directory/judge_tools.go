@@ -2,6 +2,7 @@ package directory
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,33 +10,28 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-// A report is what the programs of one node printed, and the servers that they
-// should know.
-type report struct {
-	checks.Sight[checks.Nothing, outputs]
-	snapshot
-}
+type report = checks.Sight[checks.Nothing, outputs]
 
-func judgeTools(scope checks.Scope, s checks.Sight[checks.Nothing, outputs]) []checks.Finding {
-	said, got := s.Got()
+func judgeTools(scope checks.Scope, r report) []checks.Finding {
+	said, got := r.Got()
 	if !got {
-		return []checks.Finding{tools.Unseen(s, "zmreplchk")}
+		return []checks.Finding{tools.Unseen(r, "zmreplchk")}
 	}
-	r := report{Sight: s}
+	var v snapshot
 	for _, at := range serversOf(scope.Topology) {
-		r.Members = append(r.Members, &member{server: at})
+		v.Members = append(v.Members, &member{server: at})
 	}
-	if len(r.Members) < 2 {
-		return []checks.Finding{tools.Skip(s, "zmreplchk", "the platform has one directory server: nothing is replicated")}
+	if len(v.Members) < 2 {
+		return []checks.Finding{tools.Skip(r, "zmreplchk", "the platform has one directory server: nothing is replicated")}
 	}
-	out := []checks.Finding{r.judgeReplchk(said.Replchk)}
-	if len(r.masters()) > 1 {
-		out = append(out, r.judgeMMRTool(said.MMRTool))
+	out := []checks.Finding{v.judgeReplchk(r, said.Replchk)}
+	if len(v.masters()) > 1 {
+		out = append(out, v.judgeMMRTool(r, said.MMRTool))
 	}
 	return out
 }
 
-func (r report) judgeReplchk(o output[[]status]) checks.Finding {
+func (v snapshot) judgeReplchk(r report, o output[[]status]) checks.Finding {
 	const target = "zmreplchk"
 	switch {
 	case o.Unseen != checks.Unseen{}:
@@ -48,17 +44,17 @@ func (r report) judgeReplchk(o output[[]status]) checks.Finding {
 		lines = append(lines, fmt.Sprintf("%s: %s Code: %d Status: %s", s.Role, s.URL, s.Code, s.Status))
 	}
 	evidence := strings.Join(lines, "\n")
-	for _, m := range r.Members {
+	for _, m := range v.Members {
 		// If ldap_master_url names one master, it prints no master at all.
 		at := slices.IndexFunc(o.Said, func(s status) bool { return m.same(hostOf(s.URL)) })
-		if at < 0 && len(r.masters()) > 1 && !m.Replica {
+		if at < 0 && len(v.masters()) > 1 && !m.Replica {
 			return tools.Fail(r, target, "zmreplchk does not know the master %s", m.Name).Saw(evidence).Wanted("every master in ldap_master_url")
 		}
 		if at >= 0 && o.Said[at].idle() {
 			return tools.Fail(r, target, "zmreplchk reports that %s is not a replicating master", m.Name).Saw(evidence).Wanted("a ServerID and CSNs").Needing(serverID.On(m.Name))
 		}
 	}
-	same := agree(o.Said, len(r.masters()))
+	same := v.agree(o.Said)
 	bad := cluster.Those(o.Said, func(s status) bool { return s.Code != inSync && (s.Code != outOfSync || !same) })
 	switch {
 	case len(o.Said) == 0:
@@ -68,7 +64,7 @@ func (r report) judgeReplchk(o output[[]status]) checks.Finding {
 	}
 	f := tools.Fail(r, target, "zmreplchk reports %s: %s", hostOf(bad[0].URL), bad[0].Status).Saw(evidence).Wanted("Code: 0 Status: In Sync")
 	for _, s := range bad {
-		if m := r.named(s.URL); m != nil {
+		if m := v.named(s.URL); m != nil {
 			f = f.Needing(reachable.On(m.Name), csn.On(m.Name))
 		}
 	}
@@ -83,18 +79,15 @@ func (s status) idle() bool {
 
 // agree says that the CSNs that zmreplchk printed are the same after all: it
 // compares them one by one, although they come in no particular order.
-func agree(all []status, masters int) bool {
-	for _, s := range all {
-		if vectorOf(s.CSNs, masters).String() != vectorOf(all[0].CSNs, masters).String() {
-			return false
-		}
-	}
-	return len(all) > 0 && len(all[0].CSNs) > 0
+func (v snapshot) agree(all []status) bool {
+	return len(all) > 0 && len(all[0].CSNs) > 0 && !slices.ContainsFunc(all, func(s status) bool {
+		return !maps.Equal(v.vector(s.CSNs), v.vector(all[0].CSNs))
+	})
 }
 
-func (r report) judgeMMRTool(o output[mmr]) checks.Finding {
+func (v snapshot) judgeMMRTool(r report, o output[mmr]) checks.Finding {
 	const target = "zmldapmmrtool"
-	self := r.called(r.Vantage)
+	self := v.called(r.Vantage)
 	if self == nil {
 		return tools.Skip(r, target, "this node is not a directory server of the platform")
 	}
@@ -113,7 +106,7 @@ func (r report) judgeMMRTool(o output[mmr]) checks.Finding {
 	for _, a := range o.Said.Agreements {
 		lines = append(lines, fmt.Sprintf("rid: %s URI: %s TLS: %s", a.RID, a.Provider, a.TLS))
 	}
-	missing := cluster.Those(r.masters(), func(m *member) bool {
+	missing := cluster.Those(v.masters(), func(m *member) bool {
 		return m != self && !slices.ContainsFunc(o.Said.Agreements, func(a agreement) bool { return m.same(hostOf(a.Provider)) })
 	})
 	if len(missing) > 0 {

@@ -26,11 +26,6 @@ const (
 	canaryGrace = 10 * time.Second
 )
 
-// A canaryRun is an entry written on each master.
-type canaryRun struct {
-	Writes []*write `json:"writes"`
-}
-
 // A write is an entry written on one master, and whether the others got it.
 type write struct {
 	Node     string        `json:"node"`
@@ -43,18 +38,15 @@ type write struct {
 
 // An arrival is the entry on one of the other servers.
 type arrival struct {
-	Name    string        `json:"node"`
+	server
 	After   time.Duration `json:"after,omitempty"`  // the write; zero: it never arrived
 	Unasked checks.Unseen `json:"unasked,omitzero"` // why it could not be asked
 }
 
-// Node is the node that the server runs on.
-func (a arrival) Node() string { return a.Name }
-
 // observeCanary writes an entry on each master at the same time, watches the
 // others, and removes what it wrote whatever happens: the connections outlive
 // the look by its grace period.
-func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) (canaryRun, error) {
+func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) ([]write, error) {
 	end, _ := ctx.Deadline()
 	life, cancel := context.WithDeadline(context.WithoutCancel(ctx), end.Add(canaryGrace-time.Second))
 	defer cancel()
@@ -70,13 +62,11 @@ func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) 
 			m.session.conn.SetTimeout(requestTimeout)
 		}
 	})
-	out := canaryRun{make([]*write, len(p.masters()))}
-	parallel(len(out.Writes), func(i int) {
-		m := p.masters()[i]
-		w := &write{Node: m.Name, Error: m.unusable()}
-		out.Writes[i] = w
+	out := make([]write, len(p.masters()))
+	parallel(len(out), func(i int) {
+		m, w := p.masters()[i], &out[i]
 		defer survive(&w.Left)
-		if w.Error == (checks.Unseen{}) {
+		if w.Node, w.Error = m.Name, m.unusable(); w.Error == (checks.Unseen{}) {
 			w.try(ctx, m, p.Members)
 		}
 	})
@@ -100,11 +90,11 @@ func (m *member) unusable() checks.Unseen {
 
 // try writes an entry on a master, waits for it to arrive, and removes it.
 func (w *write) try(ctx context.Context, m *member, all []*member) {
-	name := "carbonio-check-" + strings.ToLower(rand.Text())
-	if ctx.Err() != nil {
-		w.Error = checks.Why(ctx.Err())
+	if err := ctx.Err(); err != nil {
+		w.Error = checks.Why(err)
 		return
 	}
+	name := "carbonio-check-" + strings.ToLower(rand.Text())
 	w.DN = "cn=" + name + "," + canaryParent
 	defer func() { w.remove(m, all) }()
 	if err := m.session.add(w.DN, name, "written by carbonio-check to test replication; it may be deleted"); err != nil {
@@ -131,7 +121,7 @@ func (w *write) watch(ctx context.Context, others []*member) {
 
 // await polls a server for an entry until it has it.
 func (a *arrival) await(ctx context.Context, m *member, dn string) {
-	a.Name = m.Name
+	a.server = server{Name: m.Name}
 	defer survive(&a.Unasked)
 	began := time.Now()
 	for a.Unasked = m.unusable(); a.Unasked == (checks.Unseen{}); {

@@ -44,20 +44,15 @@ type capped struct {
 	broke atomic.Pointer[error]
 }
 
-func (c *capped) Read(p []byte) (int, error) {
-	if c.left <= 0 {
-		return 0, c.ends(errFlood)
+func (c *capped) Read(p []byte) (n int, err error) {
+	if err = errFlood; c.left > 0 {
+		n, err = c.Conn.Read(p[:min(len(p), c.left)])
+		c.left -= n
 	}
-	n, err := c.Conn.Read(p[:min(len(p), c.left)])
-	c.left -= n
-	return n, c.ends(err)
-}
-
-func (c *capped) ends(err error) error {
 	if err != nil && !errors.Is(err, net.ErrClosed) { // closed by us or the library
 		c.broke.CompareAndSwap(nil, &err)
 	}
-	return err
+	return n, err
 }
 
 // A session is a connection to one server. Its timeouts are those of the
@@ -124,13 +119,11 @@ func (s *session) why(err error) checks.Unseen {
 	if refused(err) {
 		return checks.Why(err)
 	}
-	switch c, ours := s.contact(err); {
-	case ours != nil:
-		return checks.Why(ours)
-	case c.State == checks.Mute:
+	c, ours := s.contact(err)
+	if c.State == checks.Mute {
 		return checks.Unseen{Code: checks.TimedOut}
 	}
-	return checks.Why(s.cause(err))
+	return checks.Why(cmp.Or(ours, s.cause(err)))
 }
 
 // startTLSRequest is the StartTLS request, as message 1 (RFC 4511, 4.14).
