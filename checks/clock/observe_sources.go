@@ -88,36 +88,32 @@ func (r *chronyReader) read(file string) {
 	r.done = append(r.done, file)
 	text, _ := r.host.ReadFile(file) // no file, no line
 	for line := range strings.Lines(text) {
-		// Comments are whole lines.
-		if f := strings.Fields(line); len(f) > 1 && !strings.ContainsAny(f[0][:1], "#!;%") {
-			r.directive(file, strings.ToLower(f[0]), f[1:])
+		f := strings.Fields(line)
+		if len(f) < 2 || strings.ContainsAny(f[0][:1], "#!;%") { // comments are whole lines
+			continue
+		}
+		switch args := f[1:]; strings.ToLower(f[0]) {
+		case "server", "pool", "peer":
+			r.add(file, args[0], option(args[1:], "port", ntpPort))
+		case "refclock":
+			r.clock(file, strings.Join(args[:min(2, len(args))], " "))
+		case "include":
+			r.readAll(args[:1], "")
+		case "confdir":
+			r.readAll(args, "/*.conf")
+		case "sourcedir":
+			r.readAll(args, "/*.sources")
 		}
 	}
 }
 
-func (r *chronyReader) directive(file, name string, args []string) {
-	switch name {
-	case "server", "pool", "peer":
-		r.add(file, args[0], option(args[1:], "port", ntpPort))
-	case "refclock":
-		r.clock(file, strings.Join(args[:min(2, len(args))], " "))
-	case "include":
-		r.glob(args[0])
-	case "confdir":
-		for _, dir := range args {
-			r.glob(path.Join(dir, "*.conf"))
+// readAll reads the files that match, in each of the folders or as a path itself.
+func (r *chronyReader) readAll(folders []string, pattern string) {
+	for _, folder := range folders {
+		files, _ := fs.Glob(r.host.Files, strings.TrimPrefix(path.Clean(folder+pattern), "/")) // a bad pattern matches nothing
+		for _, f := range files {
+			r.read(f)
 		}
-	case "sourcedir":
-		for _, dir := range args {
-			r.glob(path.Join(dir, "*.sources"))
-		}
-	}
-}
-
-func (r *chronyReader) glob(pattern string) {
-	files, _ := fs.Glob(r.host.Files, strings.TrimPrefix(path.Clean(pattern), "/")) // a bad pattern matches nothing
-	for _, f := range files {
-		r.read(f)
 	}
 }
 
