@@ -114,6 +114,23 @@ func (c Certificate) Fault(at time.Time) Fault {
 	return ""
 }
 
+// Words say what is wrong with the certificate at a time: "expired on 2026-03-01"; empty where nothing is.
+func (c Certificate) Words(at time.Time, name string) string {
+	switch c.Fault(at) {
+	case NoCertificate:
+		return "is missing: the server shows none"
+	case Expired:
+		return "expired on " + c.Until.UTC().Format(time.DateOnly)
+	case NotYetValid:
+		return "is not valid before " + c.From.UTC().Format(time.DateOnly)
+	case UntrustedCA:
+		return "is not trusted: " + c.Untrusted
+	case OtherName:
+		return "is not for " + name
+	}
+	return ""
+}
+
 // hungUp says whether the peer closed the connection.
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)

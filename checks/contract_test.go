@@ -161,6 +161,8 @@ func TestTogether(t *testing.T) {
 	assert.Equal(t, time.Minute, f.Took)
 	f = check.Pass(checks.Together(s...), "x", "all")
 	assert.Equal(t, checks.Unknown, f.Status, "one was not seen")
+	assert.True(t, checks.Together(s[:2]...).Whole())
+	assert.False(t, checks.Together(s...).Whole())
 	assert.Equal(t, "could not be seen: the run was interrupted", f.Message)
 	assert.Empty(t, f.Vantage, "from different nodes it is the platform's")
 	assert.Equal(t, checks.Fail, check.Fail(checks.Together(s...), "x", "one is wrong").Status)
@@ -298,6 +300,14 @@ func TestSettings(t *testing.T) {
 	_, err = mtu.Decode(checkstest.Strict([]byte(`"big"`)))
 	require.Error(t, err)
 
+	login := checks.LoginSetting("logins.x", "d", "s")
+	require.NoError(t, login.Check(platform.Login{}), "it may be left out")
+	require.EqualError(t, login.Check(platform.Login{User: "x"}), "password: want one of env (the name of a variable) and file (a path)")
+	require.EqualError(t, login.Check(platform.Login{Password: platform.SecretRef{Env: "X"}}), "user is missing")
+	token := checks.SecretSetting("logins.t", "d", "s")
+	require.NoError(t, token.Check(platform.SecretRef{}))
+	require.Error(t, token.Check(platform.SecretRef{Env: "X", File: "y"}))
+
 	share := checks.Between(0.0, 100.0)
 	require.NoError(t, share(10))
 	require.Error(t, share(math.NaN()), "what is no number is outside")
@@ -390,6 +400,7 @@ func TestContacts(t *testing.T) {
 		{ctx, io.EOF, checks.HungUp, "accepts connections and closes them without a response"},
 		{late, errors.New("x"), checks.Mute, "accepts connections but does not respond"},
 		{ctx, errors.New("garbage"), checks.Broken, "breaks the connection off: garbage"},
+		{ctx, &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40123}, Err: errors.New("garbage")}, checks.Broken, "breaks the connection off: garbage"},
 	} {
 		c, err := checks.Spoken(tt.ctx, tt.err)
 		require.NoError(t, err)

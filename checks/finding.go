@@ -99,6 +99,9 @@ func Together[B Basis](all ...B) Proof {
 	return out
 }
 
+// Whole says whether all of it was seen.
+func (p Proof) Whole() bool { return p.whole }
+
 // Part is the proof of something that the part seen is enough for: that one of
 // several answers was whole, though another look beside it broke off.
 func (p Proof) Part() Proof {

@@ -69,6 +69,12 @@ func TestCertificates(t *testing.T) {
 	for at, want := range map[int]checks.Fault{50: checks.NotYetValid, 150: "", 250: checks.Expired} {
 		assert.Equal(t, want, c.Fault(day(at)), "day %d", at)
 	}
+	for at, want := range map[int]string{50: "is not valid before 2026-04-11", 150: "", 250: "expired on 2026-07-20"} {
+		assert.Equal(t, want, c.Words(day(at), "svc1.example.com"))
+	}
+	assert.Equal(t, "is not for svc2.example.com", checks.Examine([]*x509.Certificate{leaf}, "svc2.example.com", roots).Words(day(150), "svc2.example.com"))
+	assert.Contains(t, checks.Examine([]*x509.Certificate{leaf}, "svc1.example.com", x509.NewCertPool()).Words(day(150), ""), "is not trusted: x509: ")
+	assert.Equal(t, "is missing: the server shows none", checks.Examine(nil, "", roots).Words(day(150), ""))
 	assert.Equal(t, checks.OtherName, checks.Examine([]*x509.Certificate{leaf}, "svc2.example.com", roots).Fault(day(150)))
 	assert.Equal(t, checks.UntrustedCA, checks.Examine([]*x509.Certificate{leaf}, "svc1.example.com", x509.NewCertPool()).Fault(day(150)))
 	assert.Equal(t, checks.NoCertificate, checks.Examine(nil, "svc1.example.com", roots).Fault(day(150)))

@@ -1,7 +1,6 @@
 package platform
 
 import (
-	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -30,28 +29,19 @@ func TestParseRelease(t *testing.T) {
 	assert.True(t, Release{25, 12, 0}.Before(Release{26, 1, 0}))
 }
 
-// A policy in a file is the policy that was written.
-func TestPolicySurvivesJSON(t *testing.T) {
-	b, err := json.Marshal(DefaultPolicy())
-	require.NoError(t, err)
-	var got Policy
-	require.NoError(t, json.Unmarshal(b, &got))
-	assert.Equal(t, DefaultPolicy(), got)
-}
-
 func TestProfileFor(t *testing.T) {
-	p := DefaultPolicy()
+	profileFor := func(n Node, t Topology) Profile { return ProfileFor(Profiles, n, t) }
 	mail := Node{Name: "mbox1", Components: []Component{Mailstore, DBConnector}}
 	both := Node{Name: "both", Components: []Component{MTA, Mailstore}}
 	none := Node{Name: "none"}
 	t15 := Topology{Nodes: []Node{mail, both, none}}
 
-	got := p.ProfileFor(mail, t15)
+	got := profileFor(mail, t15)
 	assert.Equal(t, Profile{Name: "mailstore", CPUs: 4, MemoryGB: 16, DiskGB: 30}, got)
-	assert.Equal(t, "MTA and proxy, mailstore", p.ProfileFor(both, t15).Name)
-	assert.EqualValues(t, 16, p.ProfileFor(both, t15).MemoryGB, "the larger of the two")
-	assert.Zero(t, p.ProfileFor(none, t15))
-	assert.Equal(t, "single server", p.ProfileFor(mail, Topology{Nodes: []Node{mail}}).Name)
+	assert.Equal(t, "MTA and proxy, mailstore", profileFor(both, t15).Name)
+	assert.EqualValues(t, 16, profileFor(both, t15).MemoryGB, "the larger of the two")
+	assert.Zero(t, profileFor(none, t15))
+	assert.Equal(t, "single server", profileFor(mail, Topology{Nodes: []Node{mail}}).Name)
 }
 
 func TestEveryComponentOfTheTablesIsKnown(t *testing.T) {
@@ -61,7 +51,7 @@ func TestEveryComponentOfTheTablesIsKnown(t *testing.T) {
 	}
 	for _, p := range Ports {
 		assert.True(t, known(p.Component), p.Component)
-		assert.NotEmpty(t, p.Source, "%s has no source", p)
+		assert.NotEmpty(t, p.Sources, "%s has no source", p)
 		assert.NotEmpty(t, p.Purpose, p)
 	}
 	for _, r := range Rules {
@@ -73,13 +63,7 @@ func TestEveryComponentOfTheTablesIsKnown(t *testing.T) {
 			assert.True(t, listens, "nothing of %s listens on %d/%s", r.To, number, r.Protocol)
 		}
 	}
-	policy := DefaultPolicy()
-	for _, o := range policy.Outbound {
-		for _, c := range o.Components {
-			assert.True(t, known(c), c)
-		}
-	}
-	for _, p := range policy.Profiles {
+	for _, p := range Profiles {
 		for _, c := range p.Components {
 			assert.True(t, known(c), c)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"carbonio-check/checks/checkstest"
+	"carbonio-check/terminal"
 )
 
 var manual = Limits{Throughput: 100, TTFB: 50 * time.Millisecond, Stability: 2}
@@ -182,12 +183,12 @@ func troubled() Result {
 func TestTTY(t *testing.T) {
 	for name, c := range map[string]struct {
 		r Result
-		t Terminal
+		t terminal.Terminal
 	}{
-		"good":     {lan(), Terminal{Width: 80}},
-		"wide":     {lan(), Terminal{Width: 130}},
-		"troubled": {troubled(), Terminal{Width: 80}},
-		"ascii":    {troubled(), Terminal{Width: 80, ASCII: true}},
+		"good":     {lan(), terminal.Terminal{Width: 80}},
+		"wide":     {lan(), terminal.Terminal{Width: 130}},
+		"troubled": {troubled(), terminal.Terminal{Width: 80}},
+		"ascii":    {troubled(), terminal.Terminal{Width: 80, ASCII: true}},
 	} {
 		var b bytes.Buffer
 		require.NoError(t, TTY(&b, c.r, c.t))

@@ -23,6 +23,7 @@ import (
 	"carbonio-check/fixtures/fakes3"
 	"carbonio-check/s3bench"
 	"carbonio-check/s3bench/store"
+	"carbonio-check/terminal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -181,7 +182,7 @@ func TestThrottlingAndErrorsAreShown(t *testing.T) {
 			assert.Equal(t, name == "throttled", throttled > 0)
 			assert.Equal(t, name != "throttled", failed > 0)
 			var b bytes.Buffer
-			require.NoError(t, s3bench.TTY(&b, r, s3bench.Terminal{Width: 80}))
+			require.NoError(t, s3bench.TTY(&b, r, terminal.Terminal{Width: 80}))
 			assert.Regexp(t, `throttled|failed`, b.String())
 		})
 	}
@@ -251,7 +252,7 @@ func TestNoSecretIsShown(t *testing.T) {
 			require.NoError(t, s3bench.JSON(said, r))
 			require.NoError(t, s3bench.CSV(said, r))
 			require.NoError(t, s3bench.HTML(said, r))
-			require.NoError(t, s3bench.TTY(said, r, s3bench.Terminal{Width: 80}))
+			require.NoError(t, s3bench.TTY(said, r, terminal.Terminal{Width: 80}))
 			assert.Contains(t, said.String(), "[redacted]", "the server was quoted")
 			for _, secret := range []string{"fake+s3", "fake%2Bs3", "fake&#43;s3", "Secret=Key", "Secret%3DKey", "AKIDFAKES3", "ZmFrZStzMy", "QUtJREZBS0VT", "\x1b"} {
 				assert.NotContains(t, said.String(), secret)

@@ -119,7 +119,7 @@ func Observe(t *testing.T, m *checks.Module, scope checks.Scope, host checks.Hos
 		plan, err := look.Plan(scope, host)
 		require.NoError(t, err)
 		for _, p := range plan {
-			o := checks.Observation{Subject: m.Name, Kind: p.Kind, Target: p.Target, Vantage: scope.Self().Node}
+			o := checks.Observation{Subject: m.Name, Kind: p.Kind, Target: p.Target, Vantage: scope.Self().Node, At: time.Now()}
 			var err error
 			if o.Data, err = p.Observe(ctx, host); err != nil {
 				why := checks.Why(err)

@@ -16,7 +16,7 @@ const everyNode = "all nodes"
 
 // assumed stands in place of the sign that a release was read from, where there
 // was none and the newest was taken.
-const assumed = "the newest known"
+const assumed = checks.Assumed
 
 // judgeSameOS compares the systems of the nodes that looked.
 func (v view) judgeSameOS() []checks.Finding {

@@ -20,7 +20,19 @@ func TestHealthyPlatform(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"dns.public",        // the manual's inventory sets no webmailHostname
 		"inventory.secrets", // they stand where the playbooks run
-		"network.path",      // nobody keeps silent
+		"network.path",      // everybody responds
+		"s3.bucket",         // none is configured
+		"s3.clock",
+		"s3.consistency",
+		"s3.credentials",
+		"s3.endpoint",
+		"s3.integrity",
+		"s3.permissions",
+		"s3.region",
+		"s3.shared",
+		"s3.stability",
+		"s3.throughput",
+		"s3.ttfb",
 		"system.rhel-repositories",
 		"system.selinux",
 	}, skipped(t, judgeDemo(t, demo.Options{})))
