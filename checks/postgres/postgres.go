@@ -46,6 +46,11 @@ var (
 	near = []platform.Component{platform.Database, platform.DBConnector}
 )
 
+var login = checks.LoginSetting("logins.postgres",
+	"The user to log in to PostgreSQL as, and where the password is: a file or an environment variable. It reads the version, the role of each server and the owners of the databases.",
+	"{user: carbonio_adm, password: {file: /root/carbonio-inventory_postgrespassword}}",
+	platform.Troubleshooting.On("databases"))
+
 // A target is one without an Ask.
 type target = checks.Target[checks.Nothing]
 

@@ -85,7 +85,7 @@ func TestLoginSetting(t *testing.T) {
 	for text, wrong := range map[string]string{
 		`{"user": "carbonio_adm", "password": {"file": "/root/pg"}}`: "",
 		`{}`:                            "",
-		`{"user": "carbonio_adm"}`:      "logins.postgres: want one of env",
+		`{"user": "carbonio_adm"}`:      "logins.postgres: password: want one of env",
 		`{"password": {"env": "PG"}}`:   "logins.postgres: user is missing",
 		`{"user": "x", "pass": "word"}`: "unknown field",
 	} {
