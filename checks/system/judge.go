@@ -50,10 +50,7 @@ type sight[T any] struct {
 }
 
 // on is a command for the node.
-func (s sight[T]) on(command string) string { return "# on " + s.Vantage + "\n" + command }
-
-// whole says whether all of it was seen.
-func (s sight[T]) whole() bool { return s.Unseen() == checks.Unseen{} }
+func (s sight[T]) on(command string) string { return checks.On(s.Vantage) + command }
 
 // each judges what was seen of every node; where nothing was, it says why.
 func each[T any](v view, from *look[T], c *checks.Check, judge func(sight[T]) []checks.Finding) []checks.Finding {
@@ -91,69 +88,17 @@ var systems = map[*checks.Check]family{
 
 func isRHEL(os checks.OS) bool { return os.Family() == "rhel" }
 
+// pick is what is for Ubuntu, or for RHEL.
+func pick(os checks.OS, ubuntu, rhel string) string {
+	if isRHEL(os) {
+		return rhel
+	}
+	return ubuntu
+}
+
 // one makes a judgement of a function with a single finding.
 func one[T any](judge func(sight[T]) checks.Finding) func(sight[T]) []checks.Finding {
 	return func(s sight[T]) []checks.Finding { return []checks.Finding{judge(s)} }
-}
-
-// The operating system.
-
-// supported lists the systems of a release by their ID and version, those of
-// RHEL by the major one.
-func supported(r platform.Release) (ubuntu, rhel []string) {
-	if r.Before(platform.R25_6) {
-		return []string{"20.04", "22.04"}, []string{"8"}
-	}
-	return []string{"22.04", "24.04"}, []string{"8", "9"}
-}
-
-func judgeOS(s sight[base]) checks.Finding {
-	os := s.node.OS
-	if os.ID == "" {
-		return distribution.Unknown(s, s.Vantage, "/etc/os-release could not be read")
-	}
-	ubuntu, rhel := supported(s.node.Release)
-	want := fmt.Sprintf("Ubuntu Server %s, or RHEL %s", strings.Join(ubuntu, " or "), strings.Join(rhel, " or "))
-	known := slices.Contains(rhel, major(os))
-	switch {
-	case os.ID == "ubuntu" && slices.Contains(ubuntu, os.Version), os.ID == "rhel" && known:
-		return distribution.Pass(s, s.Vantage, "%s is supported by Carbonio %s", name(os), s.node.Release)
-	case os.ID == "rhel" && major(os) == "9":
-		return distribution.Warn(s, s.Vantage, "Carbonio %s supports RHEL 9 only as a beta", s.node.Release).Saw(name(os)).Wanted(want)
-	case os.Family() == "rhel" && os.ID != "rhel" && known:
-		return distribution.Warn(s, s.Vantage, "%s is not listed as supported, though the playbooks handle it", name(os)).Saw(name(os)).Wanted(want)
-	}
-	return distribution.Fail(s, s.Vantage, "%s is not supported by Carbonio %s", name(os), s.node.Release).Saw(name(os)).Wanted(want).
-		Fix("# reinstall " + s.Vantage + " with " + want)
-}
-
-func name(os checks.OS) string { return cmp.Or(os.Pretty, strings.TrimSpace(os.ID+" "+os.Version)) }
-
-// major is "9" of "9.4": minor versions of RHEL are one system.
-func major(os checks.OS) string {
-	v, _, _ := strings.Cut(os.Version, ".")
-	return v
-}
-
-func judgeArchitecture(s sight[base]) checks.Finding {
-	switch s.saw.Architecture {
-	case "":
-		return architecture.Unknown(s, s.Vantage, "the architecture could not be seen")
-	case "amd64":
-		return architecture.Pass(s, s.Vantage, "the machine is x86_64")
-	}
-	return architecture.Fail(s, s.Vantage, "Carbonio has no packages for %s", s.saw.Architecture).Saw(s.saw.Architecture).Wanted("amd64")
-}
-
-func judgeMinimized(s sight[base]) checks.Finding {
-	switch {
-	case s.saw.MinimizedUnseen != nil:
-		return minimized.Unknown(s, s.Vantage, "could not be seen: %s", s.saw.MinimizedUnseen)
-	case s.saw.Minimized:
-		return minimized.Fail(s, s.Vantage, "this is a minimized Ubuntu").
-			Saw("/etc/update-motd.d/60-unminimize exists").Wanted("Ubuntu Server")
-	}
-	return minimized.Pass(s, s.Vantage, "Ubuntu Server is not minimized")
 }
 
 func judgeUser(s sight[user]) checks.Finding {
@@ -165,15 +110,14 @@ func judgeUser(s sight[user]) checks.Finding {
 	return account.Pass(s, s.Vantage, "no user zextras exists")
 }
 
-// The tools.
-
 func judgeTools(s sight[[]tool]) []checks.Finding {
 	var out []checks.Finding
 	for _, t := range s.saw {
-		if t.Name == "netcat" {
-			out = append(out, judgeNetcat(s, t)...)
-		} else {
+		switch {
+		case t.Name != "netcat":
 			out = append(out, judgeTool(s, t))
+		case s.node.Phase == checks.Health && isRHEL(s.node.OS) && t.Path != "":
+			out = append(out, judgeNetcat(s, t))
 		}
 	}
 	return out
@@ -181,10 +125,10 @@ func judgeTools(s sight[[]tool]) []checks.Finding {
 
 func judgeTool(s sight[[]tool], t tool) checks.Finding {
 	switch {
-	case t.Path == "" && t.unseen():
+	case t.Path == "" && t.Unseen.Code != "":
 		return tools.Unknown(s, t.Name, "could not look for %s: %s", t.Name, t.Unseen)
 	case t.Path == "":
-		return tools.Fail(s, t.Name, "%s is not installed", t.Name).Fix(s.on(install(s.node.OS, t.Name)))
+		return tools.Fail(s, t.Name, "%s is not installed", t.Name).Fix(s.on(pick(s.node.OS, "apt-get", "dnf") + " install -y " + t.Name))
 	case t.Name != "python3":
 		return tools.Pass(s, t.Name, "%s is installed", t.Name)
 	case t.Version == "":
@@ -207,42 +151,32 @@ func beforePython37(version string) bool {
 
 // judgeNetcat: service-discover calls netcat, which on RHEL may come without
 // the library it needs.
-func judgeNetcat(s sight[[]tool], t tool) []checks.Finding {
+func judgeNetcat(s sight[[]tool], t tool) checks.Finding {
 	switch {
-	case s.node.Phase != checks.Health || s.node.OS.Family() != "rhel" || t.Path == "":
-		return nil
 	case len(t.Missing) > 0:
-		return []checks.Finding{tools.Fail(s, t.Name, "%s does not start: %s is missing", t.Path, strings.Join(t.Missing, ", ")).
-			Fix(s.on("dnf install -y libbsd"))}
-	case t.unseen():
-		return []checks.Finding{tools.Unknown(s, t.Name, "whether %s starts could not be seen: %s", t.Path, t.Unseen)}
+		return tools.Fail(s, t.Name, "%s does not start: %s is missing", t.Path, strings.Join(t.Missing, ", ")).
+			Fix(s.on("dnf install -y libbsd"))
+	case t.Unseen.Code != "":
+		return tools.Unknown(s, t.Name, "whether %s starts could not be seen: %s", t.Path, t.Unseen)
 	}
-	return []checks.Finding{tools.Pass(s, t.Name, "netcat has the libraries it needs")}
+	return tools.Pass(s, t.Name, "netcat has the libraries it needs")
 }
-
-func install(os checks.OS, packages ...string) string {
-	if os.Family() == "rhel" {
-		return "dnf install -y " + strings.Join(packages, " ")
-	}
-	return "apt-get install -y " + strings.Join(packages, " ")
-}
-
-// The locale.
 
 func judgeLocale(s sight[locale]) checks.Finding {
-	os, l := s.node.OS, s.saw
-	fix := "locale-gen en_US.UTF-8\nupdate-locale LANG=en_US.UTF-8"
-	if os.Family() == "rhel" {
-		fix = "dnf install -y glibc-langpack-en\nlocalectl set-locale LANG=en_US.utf8"
-	}
+	fix := pick(s.node.OS, "locale-gen en_US.UTF-8\nupdate-locale LANG=en_US.UTF-8",
+		"dnf install -y glibc-langpack-en\nlocalectl set-locale LANG=en_US.utf8")
 	wrong := func(format string, args ...any) checks.Finding {
 		return language.Fail(s, s.Vantage, format, args...).Wanted("LANG=en_US.UTF-8").Fix(s.on(fix))
 	}
-	file, ok := systemLocale(l.Files, os)
-	if !ok {
-		return wrong("no locale is set for the system").Saw("neither " + localeUbuntu + " nor " + localeRHEL)
+	var file localeFile // that of the distribution, else the other: either may be a link to the other
+	for _, f := range s.saw.Files {
+		if file.Path == "" || f.Path == pick(s.node.OS, localeUbuntu, localeRHEL) {
+			file = f
+		}
 	}
 	switch lang := file.Vars["LANG"]; {
+	case file.Path == "":
+		return wrong("no locale is set for the system").Saw("neither " + localeUbuntu + " nor " + localeRHEL)
 	case lang == "":
 		return wrong("no locale is set for the system").Saw("no LANG in " + file.Path)
 	case !isEnglish(lang):
@@ -255,9 +189,9 @@ func judgeLocale(s sight[locale]) checks.Finding {
 		}
 	}
 	switch {
-	case !s.whole():
+	case !s.Proof().Whole():
 		return language.Unseen(s, s.Vantage)
-	case !slices.ContainsFunc(l.Generated, isEnglish):
+	case !slices.ContainsFunc(s.saw.Generated, isEnglish):
 		return wrong("en_US.UTF-8 is set but not generated").Saw("locale -a does not list en_US.utf8")
 	}
 	return language.Pass(s, s.Vantage, "the system locale is en_US.UTF-8")
@@ -272,30 +206,11 @@ func (s sight[T]) unset(key, file string) string {
 	return s.on(fmt.Sprintf(`sed -i -E '/^(export )?%s=/d' %s`, key, file))
 }
 
-// systemLocale is the file that the distribution reads; either may be a link to the other.
-func systemLocale(files []localeFile, os checks.OS) (localeFile, bool) {
-	own := localeUbuntu
-	if os.Family() == "rhel" {
-		own = localeRHEL
-	}
-	for _, f := range files {
-		if f.Path == own {
-			return f, true
-		}
-	}
-	if len(files) == 0 {
-		return localeFile{}, false
-	}
-	return files[0], true
-}
-
 // isEnglish accepts every spelling of the codeset that glibc takes: UTF-8, utf8.
 func isEnglish(value string) bool {
 	language, codeset, _ := strings.Cut(value, ".")
 	return language == "en_US" && strings.ToLower(strings.ReplaceAll(codeset, "-", "")) == "utf8"
 }
-
-// The hostname.
 
 func judgeHostname(s sight[hostname]) checks.Finding {
 	node, h := s.Vantage, s.saw
@@ -316,7 +231,7 @@ func judgeHostname(s sight[hostname]) checks.Finding {
 	case h.Refused != "":
 		return ownName.Fail(s, node, "hostname -f finds no name").
 			Saw(h.Refused).Wanted(node).Fix(hosts)
-	case !s.whole():
+	case !s.Proof().Whole():
 		return ownName.Unknown(s, node, "the hostname is %s; what hostname -f prints could not be seen: %s", h.Kernel, s.Unseen())
 	case !strings.EqualFold(strings.TrimSuffix(h.FQDN, "."), node):
 		return ownName.Fail(s, node, "hostname -f prints %q, but the node is called %s", h.FQDN, node).
@@ -348,13 +263,11 @@ func judgeSELinux(s sight[selinux]) checks.Finding {
 		return enforcement.Warn(s, s.Vantage, "SELinux will be enforcing after the next reboot").
 			Saw("SELINUX=enforcing in /etc/selinux/config").Wanted("SELINUX=permissive or disabled").
 			Fix(s.on(permissive))
-	case s.saw.Now == "" && s.whole():
+	case s.saw.Now == "" && s.Proof().Whole():
 		return enforcement.Unknown(s, s.Vantage, "getenforce prints no mode")
 	}
 	return enforcement.Pass(s, s.Vantage, "SELinux is %s", s.saw.Now)
 }
-
-// The size.
 
 // tolerance is the share of the memory that the kernel and the firmware may
 // keep: RHEL 9 reserves up to 256 MiB for its crash kernel alone.
@@ -389,7 +302,7 @@ func judgeMemory(s sight[uint64]) checks.Finding {
 	switch {
 	case s.scope.Node(s.Vantage).Has(platform.Files) && lacks(s.saw, filesFloor):
 		return memory.Fail(s, s.Vantage, "Files needs 4 GB to start, and its node at least %d GB", filesFloor).
-			Saw(saw).Wanted(fmt.Sprintf("%d GB at least", filesFloor)).Per(platform.Requirements).
+			Saw(saw).Wanted(fmt.Sprintf("at least %d GB", filesFloor)).Per(platform.Requirements).
 			Fix(fmt.Sprintf("# give %s %g GB of memory", s.Vantage, max(profile.MemoryGB, filesFloor)))
 	case profile.MemoryGB == 0:
 		return memory.Skip(s, s.Vantage, "policy.profiles has no size for the components of this node")
@@ -403,8 +316,6 @@ func judgeMemory(s sight[uint64]) checks.Finding {
 
 // lacks says whether the memory is less than a machine sold with so many GB shows.
 func lacks(bytes uint64, gb float64) bool { return float64(bytes) < gb*gib*(1-tolerance) }
-
-// The repositories of RHEL.
 
 // A repository is known by a part of its ID: rhel-9-for-x86_64-baseos-rpms, or
 // rhel-9-baseos-rhui-rpms in a cloud.
@@ -432,19 +343,15 @@ func repositories(os checks.OS) []repository {
 }
 
 func judgeRepositories(s sight[[]string]) checks.Finding {
-	if !s.whole() {
-		return channels.Unseen(s, s.Vantage)
-	}
-	ids := s.saw
 	var missing, enable []string
 	for _, r := range repositories(s.node.OS) {
-		if !slices.ContainsFunc(ids, r.matches) {
+		if !slices.ContainsFunc(s.saw, r.matches) {
 			missing, enable = append(missing, r.name), append(enable, r.enable)
 		}
 	}
-	if len(missing) > 0 {
+	if len(missing) > 0 && s.Proof().Whole() {
 		return channels.Fail(s, s.Vantage, "not enabled: %s", strings.Join(missing, ", ")).
-			Saw(strings.Join(ids, "\n")).Wanted("BaseOS, AppStream, CodeReady, EPEL").Fix(s.on(strings.Join(enable, "\n")))
+			Saw(strings.Join(s.saw, "\n")).Wanted("BaseOS, AppStream, CodeReady, EPEL").Fix(s.on(strings.Join(enable, "\n")))
 	}
 	return channels.Pass(s, s.Vantage, "BaseOS, AppStream, CodeReady and EPEL are enabled")
 }

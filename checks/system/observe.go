@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -13,19 +14,22 @@ import (
 )
 
 type base struct {
-	Architecture    string         `json:"architecture"`
-	Minimized       bool           `json:"minimized"`
-	MinimizedUnseen *checks.Unseen `json:"minimized_unseen,omitempty"`
+	Architecture    string        `json:"architecture"`
+	Minimized       bool          `json:"minimized"`
+	MinimizedUnseen checks.Unseen `json:"minimized_unseen,omitzero"`
 }
 
 func observeBase(_ context.Context, host checks.Host) (base, error) {
 	minimized, err := host.Exists("/etc/update-motd.d/60-unminimize")
-	b := base{Architecture: host.Machine.Architecture(), Minimized: minimized}
-	if err != nil {
-		why := checks.Why(err)
-		b.MinimizedUnseen = &why
+	return base{host.Machine.Architecture(), minimized, why(err)}, nil
+}
+
+// why is the reason that something was not seen, where there is one.
+func why(err error) checks.Unseen {
+	if err == nil {
+		return checks.Unseen{}
 	}
-	return b, nil
+	return checks.Why(err)
 }
 
 // user is the entry of zextras in /etc/passwd; without a name there is none.
@@ -41,15 +45,13 @@ func observeUser(_ context.Context, host checks.Host) (user, error) {
 		return user{}, err
 	}
 	for line := range strings.Lines(text) {
-		f := strings.Split(line, ":")
-		if f[0] != "zextras" || len(f) < 2 {
-			continue
+		switch f := strings.Split(line, ":"); {
+		case f[0] != "zextras" || len(f) < 2:
+		case len(f) < 6:
+			return user{Name: f[0]}, nil
+		default:
+			return user{f[0], f[2], f[5]}, nil
 		}
-		u := user{Name: f[0]}
-		if len(f) >= 6 {
-			u.UID, u.Home = f[2], f[5]
-		}
-		return u, nil
 	}
 	return user{}, nil
 }
@@ -69,36 +71,27 @@ func observeTools(ctx context.Context, host checks.Host) ([]tool, error) {
 	if python.Path != "" {
 		out, err := host.Run(ctx, python.Path, "--version")
 		python.Version = strings.TrimSpace(strings.TrimPrefix(out, "Python "))
-		python.see(err)
+		python.Unseen = why(err)
 	}
 	netcat := find(host, "netcat")
 	if netcat.Path != "" {
 		out, err := host.Run(ctx, "ldd", netcat.Path)
 		netcat.Missing = missingLibraries(out)
-		netcat.see(err)
+		netcat.Unseen = why(err)
 	}
 	return []tool{python, find(host, "perl"), netcat}, nil
 }
 
-// unseen says whether not all of it was seen.
-func (t tool) unseen() bool { return t.Unseen != checks.Unseen{} }
-
-func (t *tool) see(err error) {
-	if err != nil {
-		t.Unseen = checks.Why(err)
-	}
-}
-
 func find(host checks.Host, name string) tool {
-	t := tool{Name: name}
+	var unseen error
 	for _, dir := range []string{"/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"} {
 		there, err := host.Exists(path.Join(dir, name))
 		if there {
 			return tool{Name: name, Path: path.Join(dir, name)}
 		}
-		t.see(err)
+		unseen = cmp.Or(err, unseen)
 	}
-	return t
+	return tool{Name: name, Unseen: why(unseen)}
 }
 
 // missingLibraries reads "libbsd.so.0 => not found" in the output of ldd.
@@ -175,8 +168,7 @@ func observeHostname(ctx context.Context, host checks.Host) (hostname, error) {
 		return hostname{}, err
 	}
 	out, err := host.Run(ctx, "hostname", "-f")
-	var exit *checks.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*checks.ExitError](err); ok {
 		return hostname{Kernel: kernel, Refused: exit.Error()}, nil
 	}
 	return hostname{Kernel: kernel, FQDN: strings.TrimSpace(out)}, err
@@ -189,19 +181,15 @@ type selinux struct {
 }
 
 func observeSELinux(ctx context.Context, host checks.Host) (selinux, error) {
-	var s selinux
 	text, err := host.ReadFile("/etc/selinux/config")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s, err
+		return selinux{}, err
 	}
-	s.Config = strings.ToLower(assignments(text)["SELINUX"])
-	out, err := host.Run(ctx, "getenforce")
+	now, err := host.Run(ctx, "getenforce")
 	if errors.Is(err, fs.ErrNotExist) {
-		s.Now, err = enforce(host)
-		return s, err
+		now, err = enforce(host)
 	}
-	s.Now = strings.ToLower(strings.TrimSpace(out))
-	return s, err
+	return selinux{strings.ToLower(assignments(text)["SELINUX"]), strings.ToLower(strings.TrimSpace(now))}, err
 }
 
 // enforce asks the kernel; one without selinuxfs has SELinux disabled.
@@ -250,8 +238,7 @@ func observeRepositories(ctx context.Context, host checks.Host) ([]string, error
 func enabled(repolist string) []string {
 	ids := []string{}
 	for line := range strings.Lines(repolist) {
-		f := strings.Fields(line)
-		if len(f) > 1 && !(f[0] == "repo" && f[1] == "id") {
+		if f := strings.Fields(line); len(f) > 1 && !(f[0] == "repo" && f[1] == "id") {
 			ids = append(ids, strings.TrimLeft(f[0], "*!"))
 		}
 	}

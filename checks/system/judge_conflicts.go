@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
@@ -49,7 +50,6 @@ func (s software) owns(name string) bool {
 // nameCharacters are those of a package's name (Debian policy 5.6.1; rpm adds capitals and _).
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._"
 
-// runs says whether a process of that name belongs to the software.
 func (s software) runs(process string) bool { return slices.Contains(s.processes, process) }
 
 // judgeConflicts brings the packages and the processes of each node together.
@@ -79,61 +79,34 @@ func (v view) judgeConflicts() []checks.Finding {
 // nodeConflicts judges the packages and, where they are given, the processes.
 func nodeConflicts(node checks.Vantage, seen ...checks.Sight[checks.Nothing, []string]) []checks.Finding {
 	basis := checks.Together(seen...)
-	var names [2][]string
+	var names [2][]string // of packages, of processes
 	for i, s := range seen {
 		names[i], _ = s.Got()
 	}
 	var out []checks.Finding
 	for _, s := range conflicting {
-		packages, processes := filter(names[0], s.owns), filter(names[1], s.runs)
-		verdict, message := conflicts.Warn, "%s is installed"
+		packages, processes := cluster.Those(names[0], s.owns), cluster.Those(names[1], s.runs)
+		var saw []string
+		verdict, message, fix := conflicts.Warn, "%s is installed", "" // without a package the catalogue's
+		if len(packages) > 0 {
+			saw = append(saw, "packages "+strings.Join(packages, ", "))
+			fix = checks.On(node.Node) + pick(node.OS, "apt-get purge ", "dnf remove ") + strings.Join(packages, " ")
+		}
 		if len(processes) > 0 {
+			saw = append(saw, "processes "+strings.Join(processes, ", "))
 			verdict, message = conflicts.Fail, "%s is running on this node"
 		}
-		if len(packages)+len(processes) > 0 {
-			out = append(out, verdict(basis, s.name, message, s.name).
-				Saw(evidence(packages, processes)).Wanted("only Carbonio").Fix(remove(node, packages)))
+		if len(saw) > 0 {
+			out = append(out, verdict(basis, s.name, message, s.name).Saw(strings.Join(saw, "; ")).Wanted("only Carbonio").Fix(fix))
 		}
 	}
-	if slices.ContainsFunc(seen, func(s checks.Sight[checks.Nothing, []string]) bool { return s.Unseen() != checks.Unseen{} }) {
-		return append(out, conflicts.Unseen(basis, node.Node))
-	}
-	if len(out) == 0 {
+	switch {
+	case !basis.Whole():
+		out = append(out, conflicts.Unseen(basis, node.Node))
+	case len(out) == 0:
 		out = append(out, conflicts.Pass(basis, node.Node, "no conflicting software is installed"))
 	}
 	return out
-}
-
-func filter(names []string, keep func(string) bool) []string {
-	var out []string
-	for _, n := range names {
-		if keep(n) {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-func evidence(packages, processes []string) string {
-	var out []string
-	if len(packages) > 0 {
-		out = append(out, "packages "+strings.Join(packages, ", "))
-	}
-	if len(processes) > 0 {
-		out = append(out, "processes "+strings.Join(processes, ", "))
-	}
-	return strings.Join(out, "; ")
-}
-
-// remove is empty, and the catalogue speaks, for what came without a package.
-func remove(node checks.Vantage, packages []string) string {
-	switch {
-	case len(packages) == 0:
-		return ""
-	case node.OS.Family() == "rhel":
-		return "# on " + node.Node + "\ndnf remove " + strings.Join(packages, " ")
-	}
-	return "# on " + node.Node + "\napt-get purge " + strings.Join(packages, " ")
 }
 
 // A taken port is one that another program listens on.
@@ -146,10 +119,11 @@ type taken struct {
 func judgePorts(s sight[[]checks.Listener]) []checks.Finding {
 	var out []checks.Finding
 	for _, t := range takenPorts(s.scope.Node(s.Vantage).Listens(s.node.Release), s.saw) {
-		out = append(out, freePorts.Fail(s, t.port, "%s (%s, %s) is in use by %s", t.port, t.need.Purpose, owner(t.need), t.process()).
-			Saw(t.addresses()).Wanted("free").Fix(s.on(t.fix())))
+		who, fix := t.holder()
+		out = append(out, freePorts.Fail(s, t.port, "%s (%s, %s) is in use by %s", t.port, t.need.Purpose, owner(t.need), who).
+			Saw(t.addresses()).Wanted("free").Fix(s.on(fix)))
 	}
-	if len(out) == 0 || !s.whole() {
+	if len(out) == 0 || !s.Proof().Whole() {
 		out = append(out, freePorts.Pass(s, s.Vantage, "every port that the node's components need is free"))
 	}
 	return out
@@ -198,15 +172,19 @@ func collides(p platform.Port, s checks.Listener) bool {
 	return !p.Local || s.Address.IsUnspecified() || s.Address == loopback
 }
 
-func (t taken) process() string {
+// holder is who holds the port, and how to stop that.
+func (t taken) holder() (who, fix string) {
 	h := t.holders[0]
 	switch {
 	case h.PID == 0:
-		return "a process that only root can see"
+		return "a process that only root can see",
+			fmt.Sprintf("ss -lntup 'sport = :%d'     # as root: names the process\nsystemctl disable --now UNIT", h.Port)
 	case h.Process == "systemd":
-		return "systemd, for a socket unit"
+		return "systemd, for a socket unit",
+			fmt.Sprintf("systemctl list-sockets | grep ':%d'     # names the unit\nsystemctl disable --now UNIT.socket", h.Port)
 	}
-	return fmt.Sprintf("%s (pid %d)", cmp.Or(h.Process, "a process"), h.PID)
+	return fmt.Sprintf("%s (pid %d)", cmp.Or(h.Process, "a process"), h.PID),
+		fmt.Sprintf("systemctl status %d     # names the unit\nsystemctl disable --now UNIT", h.PID)
 }
 
 func (t taken) addresses() string {
@@ -215,15 +193,4 @@ func (t taken) addresses() string {
 		out = append(out, netip.AddrPortFrom(h.Address, uint16(h.Port)).String())
 	}
 	return strings.Join(slices.Compact(out), ", ")
-}
-
-func (t taken) fix() string {
-	h := t.holders[0]
-	switch {
-	case h.PID == 0:
-		return fmt.Sprintf("ss -lntup 'sport = :%d'     # as root: names the process\nsystemctl disable --now UNIT", h.Port)
-	case h.Process == "systemd":
-		return fmt.Sprintf("systemctl list-sockets | grep ':%d'     # names the unit\nsystemctl disable --now UNIT.socket", h.Port)
-	}
-	return fmt.Sprintf("systemctl status %d     # names the unit\nsystemctl disable --now UNIT", h.PID)
 }
