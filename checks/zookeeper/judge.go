@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,6 +15,10 @@ import (
 // maxDistance is how many changes a follower may be behind its leader (ours:
 // they are not read at the same instant).
 const maxDistance = 1000
+
+// journal tells why there is no leader. A server that is electing is not to be
+// restarted: the election begins anew.
+const journal = "journalctl -u carbonio-zookeeper.service -n 50"
 
 // judge decides.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
@@ -33,12 +38,11 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 // without is what is said from nodes whose release has no ZooKeeper.
 func without(scope checks.Scope) []checks.Finding {
 	var out []checks.Finding
-	for _, vantage := range scope.Vantages {
-		if vantage.Release.Before(platform.R25_9) {
-			continue
-		}
+	for _, at := range scope.Vantages {
 		for _, c := range catalogue {
-			out = append(out, c.Skip(checks.From(vantage.Node), "", "Carbonio %s has no ZooKeeper: since 25.9 Kafka votes by itself", vantage.Release))
+			if !at.Release.Before(platform.R25_9) {
+				out = append(out, c.Skip(checks.From(at.Node), "", "Carbonio %s has no ZooKeeper: since 25.9 Kafka runs with KRaft", at.Release))
+			}
 		}
 	}
 	return out
@@ -47,7 +51,9 @@ func without(scope checks.Scope) []checks.Finding {
 // A view is the ensemble as one vantage sees it.
 type view struct {
 	cluster.View[member]
-	scope checks.Scope
+	scope   checks.Scope
+	working cluster.Count[member] // those that are part of a working ensemble
+	leaders []member              // those that claim to lead it
 }
 
 // A member is a server of the platform, and what it said.
@@ -77,35 +83,33 @@ func (m member) works() cluster.Answer {
 // views groups what was seen by who saw it. What a server is silent about from
 // afar, its own node may have seen.
 func views(scope checks.Scope, seen checks.Record) []view {
-	all := cluster.Views(seen, servers, func(s checks.Sight[checks.Nothing, server]) member {
-		said, _ := s.Got()
-		return member{s, said}
-	})
-	own := map[string]member{}
-	for _, v := range all {
-		for _, m := range v.Members {
-			if m.Node() == v.Vantage {
-				own[v.Vantage] = m
-			}
+	own := map[string]server{}
+	for s := range servers.In(seen) {
+		if s.Target.Node == s.Vantage {
+			own[s.Vantage], _ = s.Got()
 		}
 	}
-	out := make([]view, len(all))
-	for i, v := range all {
-		for j, m := range v.Members {
-			if at, ok := own[m.Node()]; ok && m.works() == cluster.Unseen {
-				v.Members[j].server = at.server
-			}
+	var out []view
+	for _, v := range cluster.Views(seen, servers, func(s checks.Sight[checks.Nothing, server]) member {
+		said, _ := s.Got()
+		m := member{s, said}
+		if at, ok := own[m.Node()]; ok && m.works() == cluster.Unseen {
+			m.server = at
 		}
-		out[i] = view{v, scope}
+		return m
+	}) {
+		leaders := cluster.Those(v.Members, func(m member) bool { return m.Mode == leader })
+		out = append(out, view{v, scope, cluster.Ask(v.Members, member.works), leaders})
 	}
 	return out
 }
 
-// proof is what a verdict on the whole ensemble rests on: those that were seen.
-func (v view) proof() checks.Proof { return checks.Together(v.Members...).Part() }
+// Proof makes a view a basis: that of a verdict on the whole ensemble, which those
+// that were seen are enough for.
+func (v view) Proof() checks.Proof { return checks.Together(v.Members...).Part() }
 
-// working counts the servers that are part of a working ensemble.
-func (v view) working() cluster.Count[member] { return cluster.Ask(v.Members, member.works) }
+// single says whether there is one server, and it runs as such.
+func (v view) single() bool { return len(v.Members) == 1 && v.Members[0].Mode == standalone }
 
 // judgeMode judges what a server is.
 func (v view) judgeMode(m member) checks.Finding {
@@ -114,21 +118,21 @@ func (v view) judgeMode(m member) checks.Finding {
 	case m.Target.Address == "":
 		return mode.WithoutAddress(m, name, name)
 	case m.Contact != checks.Contact{} && m.works() == cluster.Unseen:
-		return mode.Unknown(m, name, "ZooKeeper on %s %s; its port is for the node itself: look from there as well", name, m.Contact).
+		return mode.Unknown(m, name, "ZooKeeper on %s %s; its port is meant for the node itself: run carbonio-check there as well", name, m.Contact).
 			Needing(checks.PingOf(name))
 	case m.Contact != checks.Contact{}:
 		return mode.Fail(m, name, "ZooKeeper on %s %s", name, m.Contact).Wanted("leader or follower").
-			Needing(checks.PingOf(name))
+			Fix(restart("carbonio-zookeeper.service", name)).Needing(checks.PingOf(name))
 	case m.Idle:
 		return v.judgeIdle(m)
 	case m.Mode == standalone && len(v.Members) > 1:
-		return mode.Fail(m, name, "ZooKeeper on %s runs standalone, beside %d others", name, len(v.Members)-1).
+		return mode.Fail(m, name, "ZooKeeper on %s runs standalone, although there are %d others", name, len(v.Members)-1).
 			Saw(standalone).Wanted("leader or follower").
-			Fix(fmt.Sprintf("grep ^server /opt/zookeeper/conf/zoo.cfg; cat /var/lib/queue/zookeeper/myid   # on %s: one line for each server, and its own number", name))
+			Fix(checks.On(name) + "grep ^server /opt/zookeeper/conf/zoo.cfg; cat /var/lib/queue/zookeeper/myid   # one line for each server, and its own number")
 	case m.Mode != "":
-		return mode.Pass(v.proof(), name, "%s works as %s", name, m.Mode)
+		return mode.Pass(v, name, "%s runs in %s mode", name, m.Mode)
 	case m.Withheld:
-		return mode.Unknown(m, name, "ZooKeeper on %s runs, but srvr is not in its whitelist (4lw.commands.whitelist)", name)
+		return mode.Unknown(m, name, "ZooKeeper on %s is running, but its whitelist (4lw.commands.whitelist) does not allow srvr", name)
 	}
 	return mode.Unseen(m, name)
 }
@@ -136,8 +140,8 @@ func (v view) judgeMode(m member) checks.Finding {
 // judgeIdle judges a server that has no leader: where that is so for want of a
 // majority, those that are gone explain it.
 func (v view) judgeIdle(m member) checks.Finding {
-	f := mode.Fail(m, m.Node(), "ZooKeeper on %s runs but serves nobody: it has no leader", m.Node()).
-		Saw("not currently serving requests").Wanted("leader or follower")
+	f := mode.Fail(m, m.Node(), "ZooKeeper on %s is running but serves no requests: it has no leader", m.Node()).
+		Saw("not currently serving requests").Wanted("leader or follower").Fix(checks.On(m.Node()) + journal)
 	gone := cluster.Those(v.Members, func(o member) bool { return o.works() == cluster.No && !o.Idle && o.Mode == "" })
 	if 2*len(gone) >= len(v.Members) {
 		f = cluster.Because(f, mode, gone)
@@ -145,39 +149,27 @@ func (v view) judgeIdle(m member) checks.Finding {
 	return f
 }
 
-func (v view) heads() []member {
-	return cluster.Those(v.Members, func(m member) bool { return m.Mode == leader })
-}
-
-// single says whether the server is alone, and well so.
-func (v view) single() bool { return len(v.Members) == 1 && v.Members[0].Mode == standalone }
-
 // judgeLeader judges whether there is exactly one.
 func (v view) judgeLeader() checks.Finding {
-	heads := cluster.Ask(v.Members, func(m member) cluster.Answer {
-		if m.works() == cluster.Unseen {
-			return cluster.Unseen
-		}
-		return cluster.Is(m.Mode == leader)
-	})
-	names := strings.Join(cluster.Nodes(heads.Yes), ", ")
-	switch answer := heads.ExactlyOne(); {
+	names := strings.Join(cluster.Nodes(v.leaders), ", ")
+	switch {
 	case v.single():
-		return mode.Pass(v.proof(), ensemble, "a single server needs no leader")
-	case len(heads.Yes) == 1: // it has a majority behind it: whoever was not seen has none
-		return mode.Pass(v.proof(), ensemble, "%s leads", names)
-	case len(heads.Yes) > 1:
-		return mode.Fail(v.proof(), ensemble, "%d servers claim to be the leader", len(heads.Yes)).
-			Saw(names).Wanted("one leader")
-	case answer == cluster.Unseen:
-		return cluster.Because(mode.Unknown(v.proof(), ensemble, "no leader was seen, and %d of %d servers could not be asked", len(heads.Unseen), len(v.Members)), mode, v.Members)
+		return mode.Pass(v, ensemble, "a single server needs no leader")
+	case len(v.leaders) == 1: // it has a majority behind it: whoever was not seen has none
+		return mode.Pass(v, ensemble, "%s leads", names)
+	case len(v.leaders) > 1:
+		return mode.Fail(v, ensemble, "%d servers claim to be the leader", len(v.leaders)).Saw(names).Wanted("one leader")
+	case len(v.working.Unseen) > 0:
+		f := mode.Unknown(v, ensemble, "no leader was seen, and %d of %d servers could not be checked", len(v.working.Unseen), len(v.Members))
+		return cluster.Because(f, mode, v.Members)
 	}
-	return cluster.Because(mode.Fail(v.proof(), ensemble, "no server leads").Wanted("one leader"), mode, v.Members).Stops()
+	f := mode.Fail(v, ensemble, "no server leads").Wanted("one leader").Fix(journal + "   # on every server").Stops()
+	return cluster.Because(f, mode, v.Members)
 }
 
-// headless is the finding where the word of one leader is needed.
-func (v view) headless(c *checks.Check) checks.Finding {
-	return cluster.Because(c.Unknown(v.proof(), ensemble, "there is no single leader to ask"), mode, v.Members).Needing(mode.On(ensemble))
+// leaderless is the finding where one leader would have to be asked.
+func (v view) leaderless(c *checks.Check) checks.Finding {
+	return cluster.Because(c.Unknown(v, ensemble, "there is no single leader to ask"), mode, v.Members).Needing(mode.On(ensemble))
 }
 
 // epoch is the term of the leader under which the server's last change was
@@ -189,100 +181,91 @@ func (s server) number() uint64 { return s.Zxid & 0xffffffff }
 // a new leader has changed nothing its followers still stand where the old one
 // left them, or at nothing.
 func (v view) judgeAgreement() checks.Finding {
-	heads := v.heads()
 	switch {
 	case v.single():
-		return agreement.Skip(v.proof(), ensemble, "a single server has nobody to agree with")
-	case len(heads) != 1:
-		return v.headless(agreement)
-	case !heads[0].HasZxid:
-		return agreement.Unknown(v.proof(), ensemble, "%s does not report how far its history goes", heads[0].Node())
+		return agreement.Skip(v, ensemble, "a single server has no other to agree with")
+	case len(v.leaders) != 1:
+		return v.leaderless(agreement)
+	case !v.leaders[0].HasZxid:
+		return agreement.Unknown(v, ensemble, "%s does not report how far its history goes", v.leaders[0].Node())
 	}
-	head := heads[0]
+	first := v.leaders[0]
 	var all, apart []string
-	for _, m := range cluster.Those(v.Members, func(m member) bool { return m.works() == cluster.Yes && m.HasZxid }) {
+	for _, m := range cluster.Those(v.working.Yes, func(m member) bool { return m.HasZxid }) {
 		all = append(all, fmt.Sprintf("%s: %#x", m.Node(), m.Zxid))
 		switch {
-		case m.epoch() > head.epoch():
+		case m.epoch() > first.epoch():
 			apart = append(apart, m.Node()+" is ahead of its leader")
-		case m.epoch() < head.epoch() && head.number() > maxDistance:
-			apart = append(apart, fmt.Sprintf("%s is at least %d changes behind", m.Node(), head.number()))
-		case m.epoch() == head.epoch() && m.number()+maxDistance < head.number():
-			apart = append(apart, fmt.Sprintf("%s is %d changes behind", m.Node(), head.number()-m.number()))
+		case m.epoch() < first.epoch() && first.number() > maxDistance:
+			apart = append(apart, fmt.Sprintf("%s is at least %d changes behind", m.Node(), first.number()))
+		case m.epoch() == first.epoch() && m.number()+maxDistance < first.number():
+			apart = append(apart, fmt.Sprintf("%s is %d changes behind", m.Node(), first.number()-m.number()))
 		}
 	}
 	saw := strings.Join(all, ", ")
 	switch {
 	case len(apart) > 0:
-		return agreement.Fail(v.proof(), ensemble, "%s", strings.Join(apart, "; ")).Saw(saw).
-			Wanted(fmt.Sprintf("within %d changes of %s (policy)", maxDistance, head.Node()))
+		return agreement.Fail(v, ensemble, "%s", strings.Join(apart, "; ")).Saw(saw).
+			Wanted(fmt.Sprintf("within %d changes of %s (policy)", maxDistance, first.Node()))
 	case len(all) == 1:
-		return cluster.Because(agreement.Unknown(v.proof(), ensemble, "no follower reports how far its history goes"), mode, v.failing())
+		f := agreement.Unknown(v, ensemble, "no follower reports how far its history goes")
+		return cluster.Because(f, mode, slices.Concat(v.working.No, v.working.Unseen))
 	}
-	return agreement.Pass(v.proof(), ensemble, "%d of %d servers agree", len(all), len(v.Members)).Saw(saw)
+	return agreement.Pass(v, ensemble, "%d of %d servers agree", len(all), len(v.Members)).Saw(saw)
 }
 
 // judgeBrokers compares what Kafka registered with the inventory.
 func (v view) judgeBrokers() checks.Finding {
-	want := map[string]string{}
-	if inv := v.scope.Topology.Inventory; inv != nil {
-		for node, id := range inv.HostVars("broker_id") {
-			want[id] = node
-		}
+	var ids map[string]string
+	if inventory := v.scope.Topology.Inventory; inventory != nil {
+		ids = inventory.HostVars("broker_id")
 	}
-	if len(want) == 0 {
-		return brokers.Skip(v.proof(), ensemble, "the inventory names no broker_id")
-	}
-	heads := v.heads()
+	leaders := v.leaders
 	if v.single() {
-		heads = v.Members
+		leaders = v.Members
 	}
-	if len(heads) != 1 {
-		return v.headless(brokers)
+	switch {
+	case len(ids) == 0:
+		return brokers.Skip(v, ensemble, "the inventory names no broker_id")
+	case len(leaders) != 1:
+		return v.leaderless(brokers)
+	case leaders[0].NoBrokers != "":
+		return brokers.Unknown(v, ensemble, "the AdminServer of %s does not list the brokers (port %d): %s", leaders[0].Node(), adminPort, leaders[0].NoBrokers)
 	}
-	head := heads[0]
-	if head.NoBrokers != "" {
-		return brokers.Unknown(v.proof(), ensemble, "the AdminServer of %s does not list them (port %d): %s", head.Node(), adminPort, head.NoBrokers)
-	}
-	var missing, strange []string
-	for id, node := range want {
-		if !slices.Contains(head.Brokers, id) {
-			missing = append(missing, node)
-		}
-	}
-	for _, id := range head.Brokers {
-		if want[id] == "" {
-			strange = append(strange, id)
-		}
-	}
-	slices.Sort(missing)
-	saw := "brokers " + cmp.Or(strings.Join(head.Brokers, ", "), "none")
+	registered := leaders[0].Brokers
+	missing := cluster.Those(slices.Sorted(maps.Keys(ids)), func(node string) bool { return !slices.Contains(registered, ids[node]) })
+	expected := slices.Collect(maps.Values(ids))
+	strange := cluster.Those(registered, func(id string) bool { return !slices.Contains(expected, id) })
+	saw := "brokers " + cmp.Or(strings.Join(registered, ", "), "none")
 	switch {
 	case len(missing) > 0:
-		f := brokers.Fail(v.proof(), ensemble, "not registered: %s", strings.Join(missing, ", ")).Saw(saw).Wanted(fmt.Sprintf("%d brokers", len(want)))
+		f := brokers.Fail(v, ensemble, "not registered: %s", strings.Join(missing, ", ")).
+			Saw(saw).Wanted(fmt.Sprintf("%d brokers", len(ids))).Fix(restart("carbonio-kafka.service", missing...))
 		for _, node := range missing {
 			f = f.Needing(checks.BrokerOf(node), mode.On(node)) // which it registers with
 		}
 		return f
 	case len(strange) > 0:
-		return brokers.Warn(v.proof(), ensemble, "a broker is registered that the inventory does not name: %s", strings.Join(strange, ", ")).Saw(saw).
-			Fix("add it to [kafka] in the inventory, or stop it")
+		return brokers.Warn(v, ensemble, "registered, but not in the inventory: %s", strings.Join(strange, ", ")).Saw(saw).
+			Fix("# add them to [kafka] in the inventory, or stop them")
 	}
-	return brokers.Pass(v.proof(), ensemble, "every broker of the inventory is registered").Saw(saw)
+	return brokers.Pass(v, ensemble, "every broker of the inventory is registered").Saw(saw)
 }
 
-// failing are the servers that were seen not to work.
-func (v view) failing() []member {
-	count := v.working()
-	return append(count.No, count.Unseen...)
+// restart is the remedy for a service on nodes.
+func restart(service string, nodes ...string) string {
+	var lines []string
+	for _, node := range nodes {
+		lines = append(lines, checks.On(node)+"systemctl restart "+service+"; journalctl -u "+service+" -n 50")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // cluster is the ensemble as those need it who conclude.
 func (v view) cluster() checks.Cluster {
-	count := v.working()
 	c := checks.Cluster{
 		Check: tolerance, Vantage: v.Vantage, Service: "ZooKeeper", Needs: len(v.Members)/2 + 1,
-		Members: cluster.Nodes(v.Members), Able: cluster.Nodes(count.Yes), Unseen: cluster.Nodes(count.Unseen),
+		Members: cluster.Nodes(v.Members), Able: cluster.Nodes(v.working.Yes), Unseen: cluster.Nodes(v.working.Unseen),
 	}
 	if v.single() {
 		c.Able = c.Members
@@ -292,24 +275,23 @@ func (v view) cluster() checks.Cluster {
 
 // judgeTolerance judges how many more servers it can lose.
 func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
-	count := v.working()
-	if len(v.Members) == 1 && len(count.Unseen) == 0 {
-		return tolerance.Skip(v.proof(), ensemble, "there is a single server: none to lose")
-	}
-	if len(count.Unseen) > 0 {
-		return cluster.Because(tolerance.Unknown(v.proof(), ensemble, "not every server could be looked at"), mode, count.Unseen)
+	switch {
+	case len(v.working.Unseen) > 0:
+		return cluster.Because(tolerance.Unknown(v, ensemble, "not every server could be checked"), mode, v.working.Unseen)
+	case len(v.Members) == 1:
+		return tolerance.Skip(v, ensemble, "there is only one server: none can be lost")
 	}
 	var f checks.Finding
 	switch spare, _ := cluster.Spare(c); {
-	case spare > 0 && len(v.heads()) == 1:
-		return tolerance.Pass(v.proof(), ensemble, "ZooKeeper can lose any %d more of its %d servers", spare, len(c.Members))
+	case spare > 0 && len(v.leaders) == 1:
+		return tolerance.Pass(v, ensemble, "ZooKeeper can lose any %d more of its %d servers", spare, len(c.Members))
 	case spare < 0:
-		f = tolerance.Fail(v.proof(), ensemble, "ZooKeeper has lost its majority").Stops()
+		f = tolerance.Fail(v, ensemble, "ZooKeeper has lost its majority").Stops()
 	case spare == 0:
-		f = tolerance.Fail(v.proof(), ensemble, "ZooKeeper stops with the loss of one more server")
+		f = tolerance.Fail(v, ensemble, "ZooKeeper will stop if one more server is lost")
 	default:
-		f = tolerance.Fail(v.proof(), ensemble, "ZooKeeper does not have exactly one leader").Stops()
+		f = tolerance.Fail(v, ensemble, "ZooKeeper does not have exactly one leader").Stops()
 	}
 	f = f.Saw(fmt.Sprintf("%d of %d servers work", len(c.Able), len(c.Members))).Wanted(fmt.Sprintf("more than %d", c.Needs))
-	return cluster.Because(f, mode, v.failing()).Needing(mode.On(ensemble))
+	return cluster.Because(f, mode, v.working.No).Needing(mode.On(ensemble))
 }

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"carbonio-check/checks"
 )
@@ -25,6 +24,8 @@ const (
 	notServing = "This ZooKeeper instance is not currently serving requests"
 	notAllowed = "is not executed because it is not in the whitelist"
 	registry   = "/brokers/ids/"
+	leader     = "leader"
+	standalone = "standalone"
 )
 
 // A server is what one server says of itself.
@@ -36,7 +37,6 @@ type server struct {
 	Withheld bool `json:"withheld,omitempty"`
 	// Idle: it runs but serves nobody, for want of a majority.
 	Idle    bool   `json:"idle,omitempty"`
-	Version string `json:"version,omitempty"`
 	Mode    string `json:"mode,omitempty"` // "leader", "follower", "observer", "standalone"
 	Zxid    uint64 `json:"zxid,omitempty"` // of its last change: epoch, then number
 	HasZxid bool   `json:"has_zxid,omitempty"`
@@ -44,11 +44,6 @@ type server struct {
 	Brokers   []string `json:"brokers,omitempty"`
 	NoBrokers string   `json:"no_brokers,omitempty"` // why it did not
 }
-
-const (
-	leader     = "leader"
-	standalone = "standalone"
-)
 
 // observe asks one server: for its state, by the only command that it answers
 // by default, and where that is not enough its AdminServer.
@@ -61,20 +56,33 @@ func observe(ctx context.Context, host checks.Host, t checks.Target[checks.Nothi
 	defer cancel()
 	half, cancel := checks.Share(ctx, 0.5) // the rest is for the second source
 	defer cancel()
-	admin := newAdmin(host.Network, address.Addr())
+	admin := adminServer{
+		checks.NewClient(host.Network, maxDocument, 0),
+		"http://" + netip.AddrPortFrom(address.Addr(), adminPort).String() + "/commands/",
+	}
 	defer admin.client.Close()
-	registered := admin.brokersSoon(ctx) // of the leader; who that is, is not known yet
+	// Only the leader lists the brokers. Who that is, is not known yet, and asking
+	// everyone at once costs less than a second round.
+	listing, enough := context.WithCancel(ctx)
+	defer enough()
+	var ids []string
+	var unlisted error
+	var asked sync.WaitGroup
+	asked.Go(func() { ids, unlisted = admin.brokers(listing) })
 	seen, err := state(half, host.Network, t.Address)
 	if err == nil && seen.Mode == "" && !seen.Idle {
 		admin.state(ctx, &seen)
 	}
 	leads := seen.Mode == leader || seen.Mode == standalone
-	ids, unseen := registered(leads)
+	if !leads {
+		enough()
+	}
+	asked.Wait()
 	switch {
 	case err != nil:
 		return server{}, err
-	case leads && unseen != nil:
-		seen.NoBrokers = unseen.Error()
+	case leads && unlisted != nil:
+		seen.NoBrokers = unlisted.Error()
 	case leads:
 		seen.Brokers = ids
 	}
@@ -84,7 +92,8 @@ func observe(ctx context.Context, host checks.Host, t checks.Target[checks.Nothi
 	return seen, nil
 }
 
-// state asks for srvr, or says how the attempt ended.
+// state asks for srvr, or says how the attempt ended. The answer ends with the
+// connection.
 func state(ctx context.Context, network checks.Network, address string) (server, error) {
 	conn, err := network.Dial(ctx, "tcp", address)
 	if err != nil {
@@ -92,25 +101,16 @@ func state(ctx context.Context, network checks.Network, address string) (server,
 		return server{Contact: c}, err
 	}
 	defer conn.Close()
-	text, err := ask(ctx, conn)
-	if err != nil {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	var text []byte
+	if _, err = io.WriteString(conn, "srvr"); err == nil {
+		text, err = io.ReadAll(io.LimitReader(conn, maxAnswer))
+	}
+	if err != nil && len(text) == 0 { // a reset behind the answer does not matter
 		c, err := checks.Spoken(ctx, err)
 		return server{Contact: c}, err
 	}
-	return parse(text), nil
-}
-
-// ask sends srvr and returns the answer, which ends with the connection.
-func ask(ctx context.Context, conn net.Conn) (string, error) {
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if _, err := io.WriteString(conn, "srvr"); err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(io.LimitReader(conn, maxAnswer))
-	if len(text) > 0 { // a reset behind the answer does not matter
-		return string(text), nil
-	}
-	return "", err
+	return parse(string(text)), nil
 }
 
 // parse reads an answer to srvr.
@@ -129,8 +129,6 @@ func parse(text string) server {
 		key, value, _ := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		switch key {
-		case "Zookeeper version":
-			s.Version = value
 		case "Mode":
 			s.Mode = value
 		case "Zxid":
@@ -150,69 +148,40 @@ type adminServer struct {
 	url    string
 }
 
-func newAdmin(network checks.Network, address netip.Addr) adminServer {
-	return adminServer{
-		client: checks.NewClient(network, maxDocument, 0),
-		url:    "http://" + netip.AddrPortFrom(address, adminPort).String() + "/commands/",
-	}
-}
-
-// state takes the state from the AdminServer; where it does not tell either,
+// state takes the state from the AdminServer; where it does not report it either,
 // what the client's port said stands.
 func (a adminServer) state(ctx context.Context, s *server) {
-	var told struct {
-		Version string `json:"version"`
-		State   string `json:"server_state"`
-		Error   string `json:"error"`
+	var monitor struct {
+		State string `json:"server_state"`
+		Error string `json:"error"`
 	}
-	switch err := a.get(ctx, "monitor", &told); {
+	switch err := a.get(ctx, "monitor", &monitor); {
 	case err != nil:
-	case strings.Contains(told.Error, notServing):
+	case strings.Contains(monitor.Error, notServing):
 		*s = server{Idle: true}
-	case told.State != "":
-		*s = server{Mode: told.State, Version: told.Version}
-	}
-}
-
-// brokersSoon begins to ask for the brokers; what it returns waits for the
-// answer, or gives it up.
-func (a adminServer) brokersSoon(ctx context.Context) (wait func(wanted bool) ([]string, error)) {
-	ctx, cancel := context.WithCancel(ctx)
-	var ids []string
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ids, err = a.brokers(ctx)
-	}()
-	return func(wanted bool) ([]string, error) {
-		if !wanted {
-			cancel()
-		}
-		<-done
-		cancel()
-		return ids, err
+	case monitor.State != "":
+		*s = server{Mode: monitor.State}
 	}
 }
 
 // brokers are the ids that Kafka registered. They are the sessions' own nodes,
 // which dump lists without a session of ours, which would be a change.
 func (a adminServer) brokers(ctx context.Context) ([]string, error) {
-	var told struct {
+	var dump struct {
 		Paths map[string][]string `json:"session_id_to_ephemeral_paths"`
 		Error string              `json:"error"`
 	}
-	if err := a.get(ctx, "dump", &told); err != nil {
+	if err := a.get(ctx, "dump", &dump); err != nil {
 		return nil, err
 	}
-	if told.Error != "" {
-		return nil, errors.New(told.Error)
+	if dump.Error != "" {
+		return nil, errors.New(dump.Error)
 	}
-	ids := []string{}
-	for _, paths := range told.Paths {
+	var ids []string
+	for _, paths := range dump.Paths {
 		for _, p := range paths {
-			if strings.HasPrefix(p, registry) {
-				ids = append(ids, path.Base(p))
+			if id, ok := strings.CutPrefix(p, registry); ok {
+				ids = append(ids, id)
 			}
 		}
 	}
@@ -227,7 +196,7 @@ func (a adminServer) get(ctx context.Context, command string, into any) error {
 	case err != nil:
 		return err
 	case answer.Status != http.StatusOK:
-		return fmt.Errorf("the AdminServer answers %d %s", answer.Status, http.StatusText(answer.Status))
+		return fmt.Errorf("the AdminServer responds with %d %s", answer.Status, http.StatusText(answer.Status))
 	}
 	return answer.JSON(into)
 }

@@ -8,32 +8,25 @@ import (
 )
 
 // Module is the subject.
-var Module = &checks.Module{
-	Name:   "zookeeper",
-	Checks: catalogue,
-	Judge:  judge,
-}
+var Module = &checks.Module{Name: "zookeeper", Checks: catalogue, Judge: judge}
 
 var catalogue = []*checks.Check{mode, agreement, brokers, tolerance}
 
-// ensemble is the target of what is said of all servers together.
-const ensemble = "zookeeper"
-
-// Where a server listens (zoo.cfg of Carbonio's HA setup).
 const (
+	ensemble = "zookeeper" // the target of what is said of all servers together
+
+	// Where a server listens (zoo.cfg of Carbonio's HA setup).
 	clientPort = 2181
 	adminPort  = 18080
 )
 
 var (
+	servers   = &checks.Look[checks.Nothing, server]{Kind: "server", Targets: targets, Observe: observe}
+	looks     = []checks.AnyLook{servers}
 	installed = []checks.Phase{checks.Health}
 	// members: the client's port is for the node itself and its neighbours.
 	members = []platform.Component{platform.ZooKeeper}
 )
-
-var servers = &checks.Look[checks.Nothing, server]{Kind: "server", Targets: targets, Observe: observe}
-
-var looks = []checks.AnyLook{servers}
 
 var mode = &checks.Check{
 	ID:      "zookeeper.mode",
@@ -70,10 +63,9 @@ var tolerance = &checks.Check{
 	Title:   "ZooKeeper can lose one more server",
 	Why:     "ZooKeeper works while a majority of its servers works. With none to spare, the next reboot stops it.",
 	Manual:  "echo srvr | nc svc1.example.com 2181 | grep Mode   # on every server",
-	Remedy:  "restart no server before all are back: systemctl status carbonio-zookeeper.service",
+	Remedy:  "# restart no server before all are back\nsystemctl status carbonio-zookeeper.service",
 	Sources: []platform.Source{platform.ClusterZooKeeper.On("zoo.cfg"), platform.Policy},
-	Phases:  installed, Components: members, Looks: looks,
-	Clusters: true,
+	Phases:  installed, Components: members, Looks: looks, Clusters: true,
 }
 
 // targets are the servers of the ensemble, of releases that have one.
