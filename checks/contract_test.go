@@ -203,6 +203,7 @@ func TestNeedsNameTheirTargets(t *testing.T) {
 		"hosts.self svc1":            checks.SelfOf("svc1"),
 		"dns.forward svc1":           checks.NameOf("svc1"),
 		"dns.resolvers 10.0.0.53":    checks.ResolverOf("10.0.0.53"),
+		"dns.resolvers svc1":         checks.ResolversOf("svc1"),
 		"system.os svc1":             checks.OSOf("svc1"),
 		"kafka.brokers svc1":         checks.BrokerOf("svc1"),
 		"zookeeper.mode svc1":        checks.ZooKeeperOf("svc1"),

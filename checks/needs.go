@@ -59,6 +59,9 @@ func NameOf(node string) Need { return Need{NameID, node} }
 // ResolverOf: the resolver answers.
 func ResolverOf(address string) Need { return Need{ServerID, address} }
 
+// ResolversOf: the node has a resolver that answers.
+func ResolversOf(node string) Need { return Need{ServerID, node} }
+
 // OSOf: the operating system of the node is supported.
 func OSOf(node string) Need { return Need{OSID, node} }
 

@@ -32,9 +32,9 @@ func TestJudge(t *testing.T) { checkstest.Judge(t, dns.Module) }
 
 // What other subjects need of this one is what they call it.
 func TestNeeds(t *testing.T) {
-	for id, need := range map[string]checks.Need{"dns.forward": checks.NameOf(core), "dns.resolvers": checks.ResolverOf("10.0.0.53")} {
-		i := slices.IndexFunc(dns.Module.Checks, func(c *checks.Check) bool { return c.ID == id })
-		require.GreaterOrEqual(t, i, 0, id)
+	for _, need := range []checks.Need{checks.NameOf(core), checks.ResolverOf("10.0.0.53"), checks.ResolversOf(core)} {
+		i := slices.IndexFunc(dns.Module.Checks, func(c *checks.Check) bool { return c.ID == need.Check() })
+		require.GreaterOrEqual(t, i, 0, need)
 		require.Equal(t, need, dns.Module.Checks[i].On(need.Target()))
 	}
 }
@@ -176,7 +176,7 @@ var scenarios = map[string]scenario{
 		// A machine without a network: everything is one failure and its consequences.
 		within: 300 * time.Millisecond,
 		want: []string{
-			"fail dns.resolvers 10.0.0.99",
+			"fail dns.resolvers 10.0.0.99", "fail dns.resolvers core.example.com",
 			"unknown dns.forward core.example.com", "unknown dns.hosts-agree core.example.com",
 			"unknown dns.forward mbox1.example.com", "unknown dns.hosts-agree mbox1.example.com",
 			"unknown dns.reverse core.example.com", "unknown dns.reverse mbox1.example.com",

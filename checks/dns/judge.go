@@ -23,6 +23,7 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 		for _, r := range v.Members {
 			out = append(out, judgeResolver(r, time.Duration(resolverTime.In(scope))))
 		}
+		out = append(out, v.judgeResolvers())
 		for _, n := range v.platform.Nodes {
 			out = append(out, v.judgeForward(n), v.judgeAgreement(n))
 		}
@@ -117,6 +118,32 @@ func judgeResolver(r resolver, limit time.Duration) checks.Finding {
 			Saw(text).Wanted("at most " + limit.String())
 	}
 	return resolvers.Pass(r.Proof().Part(), name, "%s responds in %s", name, median).Saw(text)
+}
+
+// responds says whether the server answered anything.
+func (r resolver) responds() cluster.Answer {
+	switch {
+	case r.alive:
+		return cluster.Yes
+	case r.whole() && len(r.Answers) > 0:
+		return cluster.No
+	}
+	return cluster.Unseen
+}
+
+// judgeResolvers judges whether the node can look up names at all: others need
+// that. Where it cannot, each of its resolvers has a failure that explains it.
+func (v view) judgeResolvers() checks.Finding {
+	count := cluster.Ask(v.Members, resolver.responds)
+	proof := checks.Together(v.Members...).Part()
+	switch count.AtLeast(1) {
+	case cluster.Yes:
+		return resolvers.Pass(proof, v.Vantage, "%d of %d resolvers respond", len(count.Yes), len(v.Members))
+	case cluster.No:
+		f := resolvers.Fail(proof, v.Vantage, "no resolver responds, so %s cannot look up names", v.Vantage)
+		return cluster.Because(f, resolvers, v.Members)
+	}
+	return resolvers.Unknown(proof, v.Vantage, "whether a resolver responds could not be seen")
 }
 
 // times are those of the useful answers, sorted.
