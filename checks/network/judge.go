@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
@@ -15,6 +16,9 @@ import (
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	v := newView(scope, seen)
 	var out []checks.Finding
+	for _, all := range cluster.Views(seen, nodes, v.peer) {
+		out = append(out, v.judgeAlone(all)...)
+	}
 	for s := range nodes.In(seen) {
 		p := v.peer(s)
 		out = append(out, p.judgePing(), p.judgePath(), p.judgeMTU())
@@ -36,6 +40,7 @@ type view struct {
 	nodes   map[string]platform.Node // by name
 	origins map[string]origin        // by vantage
 	signs   map[pair]sign
+	alone   map[string]bool // the vantages that reach nobody
 }
 
 // An origin is a node that looked.
@@ -50,17 +55,14 @@ type pair struct{ from, to string }
 
 // A sign is what shows that a node is alive.
 type sign struct {
-	icmp bool // it responded to a ping or to the probes of a trace
-	tcp  int  // the lowest of its TCP ports that responded; 0: none
+	icmp bool   // it responded to a ping or to the probes of a trace
+	port socket // the first of its ports that responded; the zero value: none did
 }
 
-func (s sign) any() bool { return s.icmp || s.tcp != 0 }
-
-// port is the one that responded, as a person calls it.
-func (s sign) port() string { return socket{s.tcp, tcp}.String() }
+func (s sign) any() bool { return s.icmp || s.port != socket{} }
 
 func newView(scope checks.Scope, seen checks.Record) *view {
-	v := &view{scope: scope, nodes: map[string]platform.Node{}, origins: map[string]origin{}, signs: map[pair]sign{}}
+	v := &view{scope: scope, nodes: map[string]platform.Node{}, origins: map[string]origin{}, signs: map[pair]sign{}, alone: map[string]bool{}}
 	for _, n := range scope.Topology.Nodes {
 		v.nodes[n.Name] = n
 	}
@@ -72,10 +74,14 @@ func newView(scope checks.Scope, seen checks.Record) *view {
 		at := pair{s.Vantage, s.Target.Node}
 		alive := v.signs[at]
 		all, _ := s.Got()
+		var responded []socket
 		for _, o := range all {
-			if found := o.Ports[tcp]; o.Reached() && len(found) > 0 {
-				alive.tcp = min(cmp.Or(alive.tcp, found[0]), slices.Min(found))
+			if o.Reached() {
+				responded = slices.AppendSeq(responded, o.Ports.sockets())
 			}
+		}
+		if len(responded) > 0 {
+			alive.port = slices.MinFunc(responded, socket.compare)
 		}
 		v.signs[at] = alive
 	}
@@ -145,8 +151,12 @@ func (v *view) judgeService(s checks.Sight[checks.Nothing, service], o Outbound)
 	if seen.Proxy != "" {
 		f = verdict(s, name, "%s is not reachable directly: %s; the proxy %s has to let it through (%s)", name, why, seen.Proxy, o.Why)
 	}
-	return f.Saw(cmp.Or(seen.Unresolved, seen.Words, why)).Wanted("a TCP connection").Per(o.Sources...).
+	f = f.Saw(cmp.Or(seen.Unresolved, seen.Words, why)).Wanted("a TCP connection").Per(o.Sources...).
 		Fix("# on " + s.Vantage + v.openOutbound(s.Vantage, seen, o))
+	if seen.Unresolved != "" {
+		f = f.Needing(checks.ResolversOf(s.Vantage))
+	}
+	return f
 }
 
 // openOutbound lets a node reach a service, by what is in the way.
@@ -159,7 +169,7 @@ func (v *view) openOutbound(vantage string, seen service, o Outbound) string {
 	case seen.Proxy != "":
 		return fmt.Sprintf(", with the proxy in the environment: HTTPS_PROXY\ncurl -sSI https://%s", o)
 	case seen.Unresolved != "":
-		return fmt.Sprintf("\ngetent ahosts %s; cat /etc/resolv.conf", o.Host)
+		return fmt.Sprintf("\ngetent ahosts %s; cat /etc/resolv.conf; resolvectl status   # the resolvers have to resolve public names too: netplan or nmcli", o.Host)
 	}
 	return fmt.Sprintf(": open %d/tcp to %s in the outbound firewall, or set a proxy:\n%s", o.Port, o.Host, setting)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 )
 
 // noReply and loop are ends of a path.
@@ -27,6 +28,34 @@ type peer struct {
 func (v *view) peer(s checks.Sight[extent, node]) peer {
 	n, _ := s.Got()
 	return peer{s, n, v, s.Target.Name, v.signs[pair{s.Vantage, s.Target.Node}]}
+}
+
+// Node is the other node's name.
+func (p peer) Node() string { return p.Target.Node }
+
+// judgeAlone is what is said of a vantage that gets no sign of life from any of
+// several peers: the fault is rather its own than that of each of them.
+func (v *view) judgeAlone(from cluster.View[peer]) []checks.Finding {
+	others := cluster.Those(from.Members, func(p peer) bool { return p.Target.Address != "" })
+	var silent []peer
+	for _, p := range others {
+		switch {
+		case p.alive.any():
+			return nil
+		case p.pinged():
+			silent = append(silent, p)
+		case p.Unseen().Code != checks.HostSilent: // it might have responded
+			return nil
+		}
+	}
+	if len(silent) < 2 {
+		return nil
+	}
+	v.alone[from.Vantage] = true
+	f := ping.Fail(checks.Together(silent...), from.Vantage, "%s reaches none of the %d other nodes: look at this node first", from.Vantage, len(others)).
+		Saw("no response from " + strings.Join(cluster.Nodes(silent), ", ")).Wanted("a response from any of them").
+		Fix(checks.On(from.Vantage) + "ip -br addr; ip route\nnft list ruleset")
+	return []checks.Finding{f}
 }
 
 // unseen is the finding about a part of the look that was not seen: for the
@@ -68,6 +97,11 @@ func (p peer) judgePing() checks.Finding {
 	default:
 		f = ping.Pass(p, name, "%s responds in %s", name, ms(e.Min)).Saw(roundTrip(*e))
 	}
+	for _, n := range []string{p.Vantage, name} {
+		if p.Target.Address != "" && p.view.alone[n] {
+			f = f.Needing(ping.On(n))
+		}
+	}
 	return f.With("address", p.address())
 }
 
@@ -76,8 +110,8 @@ func (p peer) judgeSilence() checks.Finding {
 	name := p.name
 	var f checks.Finding
 	switch {
-	case p.alive.tcp != 0:
-		f = ping.Warn(p, name, "%s blocks ping: no response, though its port %s responds", name, p.alive.port()).
+	case p.alive.port != socket{}:
+		f = ping.Warn(p, name, "%s blocks ping: no response, though its port %s responds", name, p.alive.port).
 			Fix(fmt.Sprintf("# on %s: ping, tracepath and path MTU discovery need ICMP; let echo-request through its firewall\nsysctl -w net.ipv4.icmp_echo_ignore_all=0", name))
 	case p.alive.icmp:
 		f = ping.Warn(p, name, "%s blocks ping: no response, though it responds to the probes of its path", name)
@@ -131,8 +165,8 @@ func (p peer) judgePath() checks.Finding {
 		f = route.Pass(p, name, "%s responds to ping; its path is visible for %s", name, hops(len(way.Hops)))
 	case !p.pinged() && way.Stop == noReply:
 		f = route.Unknown(p, name, "%s does not respond to probes, and this user may not ping", name)
-	case p.alive.tcp != 0:
-		return route.Skip(p, name, "%s responds on %s but not to probes: its path cannot be followed to the end", name, p.alive.port())
+	case p.alive.port != socket{}:
+		return route.Skip(p, name, "%s responds on %s but not to probes: its path cannot be followed to the end", name, p.alive.port)
 	default:
 		f = route.Fail(p, name, "%s: %s", name, ends(way)).Fix(p.follow())
 	}

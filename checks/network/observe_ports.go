@@ -41,6 +41,11 @@ type socket struct {
 // String gives "8301/udp".
 func (s socket) String() string { return fmt.Sprintf("%d/%s", s.number, s.protocol) }
 
+// compare orders those of TCP first, and then by number.
+func (s socket) compare(other socket) int {
+	return cmp.Or(cmp.Compare(s.protocol, other.protocol), cmp.Compare(s.number, other.number))
+}
+
 // sockets yields the ports one by one, those of TCP first.
 func (p ports) sockets() iter.Seq[socket] {
 	return func(yield func(socket) bool) {
