@@ -2,14 +2,12 @@
 // they listen on, who must reach whom, what each release needs, and how an
 // Ansible inventory describes one. It is data and pure functions: no I/O but
 // reading an inventory file.
-//
-// Every row carries its source; the abbreviations are those of docs/sources.md.
 package platform
 
 // Component is a part of Carbonio, named by its group in the Ansible inventory.
 type Component string
 
-// The groups that the Carbonio playbooks know (AIA, HAA README).
+// The groups that the Carbonio playbooks know.
 const (
 	Database    Component = "postgresServers"
 	Directory   Component = "masterDirectoryServers"
@@ -39,29 +37,29 @@ type ComponentInfo struct {
 	Packages  []string // any of them installed means that the node holds it
 	HA        int      // nodes in the manual's HA table; 1 where it is not redundant
 	Quorum    bool     // needs a majority of its nodes, not just one
-	Source    string
+	Sources   []Source
 }
 
 // Components lists every component in the order of the manual's inventory.
 var Components = []ComponentInfo{
-	{Kafka, "Kafka", nil, 3, true, "HA25-conf; HAA server.properties.j2"},
-	{ZooKeeper, "ZooKeeper", nil, 3, true, "HA25-conf; HAA-zk zoo.cfg"},
-	{Database, "Database", []string{"carbonio-files-db", "carbonio-mailbox-db"}, 2, false, "HA25-conf; AIA vars"},
-	{Directory, "Directory Server", []string{"carbonio-directory-server"}, 2, false, "HA25-conf; AIA vars"},
-	{Replica, "Directory Replica", nil, 0, false, "RED25; AIA vars"},
-	{Mesh, "Mesh Server", []string{"service-discover-server"}, 3, true, "HA25-std; AIA consul_checks"},
-	{DBConnector, "Database Connector", nil, 2, false, "HA25-conf; HAA README"},
-	{MTA, "MTA", []string{"carbonio-mta"}, 2, false, "SEED-HA; AIA vars"},
-	{Proxy, "Proxy", []string{"carbonio-proxy"}, 2, false, "SEED-HA; AIA vars"},
-	{Mailstore, "Mailstore & Provisioning", []string{"carbonio-appserver"}, 2, false, "SEED-HA; AIA vars"},
-	{Files, "Files", []string{"carbonio-files"}, 2, false, "SEED-HA; AIA vars"},
-	{Docs, "Docs", []string{"carbonio-docs-connector"}, 2, false, "SEED-HA; AIA vars"},
-	{Tasks, "Tasks", []string{"carbonio-tasks"}, 2, false, "SEED-HA; AIA vars"},
-	{Preview, "Preview", []string{"carbonio-preview"}, 2, false, "SEED-HA; AIA vars"},
-	{Video, "Video Server", []string{"carbonio-videoserver-advanced"}, 2, false, "SEED-HA; AIA vars"},
-	{Chats, "Chats", []string{"carbonio-ws-collaboration"}, 2, false, "HA25-std; AIA vars"},
-	{Monitoring, "Monitoring", []string{"carbonio-prometheus"}, 1, false, "SEED-HA; AIA vars"},
-	{Syslog, "Syslog", []string{"carbonio-pflogsumm"}, 1, false, "HA25-std; AIA vars"},
+	{Kafka, "Kafka", nil, 3, true, []Source{HAConfiguration, Cluster.On("server.properties.j2")}},
+	{ZooKeeper, "ZooKeeper", nil, 3, true, []Source{HAConfiguration, ClusterZooKeeper.On("zoo.cfg")}},
+	{Database, "Database", []string{"carbonio-files-db", "carbonio-mailbox-db"}, 2, false, []Source{HAConfiguration, Installer.On("vars")}},
+	{Directory, "Directory Server", []string{"carbonio-directory-server"}, 2, false, []Source{HAConfiguration, Installer.On("vars")}},
+	{Replica, "Directory Replica", nil, 0, false, []Source{FullRedundant, Installer.On("vars")}},
+	{Mesh, "Mesh Server", []string{"service-discover-server"}, 3, true, []Source{HAInstallation, Installer.On("consul_checks")}},
+	{DBConnector, "Database Connector", nil, 2, false, []Source{HAConfiguration, Cluster.On("README")}},
+	{MTA, "MTA", []string{"carbonio-mta"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Proxy, "Proxy", []string{"carbonio-proxy"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Mailstore, "Mailstore & Provisioning", []string{"carbonio-appserver"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Files, "Files", []string{"carbonio-files"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Docs, "Docs", []string{"carbonio-docs-connector"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Tasks, "Tasks", []string{"carbonio-tasks"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Preview, "Preview", []string{"carbonio-preview"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Video, "Video Server", []string{"carbonio-videoserver-advanced"}, 2, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Chats, "Chats", []string{"carbonio-ws-collaboration"}, 2, false, []Source{HAInstallation, Installer.On("vars")}},
+	{Monitoring, "Monitoring", []string{"carbonio-prometheus"}, 1, false, []Source{ScenarioHA, Installer.On("vars")}},
+	{Syslog, "Syslog", []string{"carbonio-pflogsumm"}, 1, false, []Source{HAInstallation, Installer.On("vars")}},
 }
 
 // Info returns what is known of c, and whether it is a Carbonio component at all.

@@ -8,7 +8,7 @@ import (
 
 // What may be wrong with a line of /etc/hosts: the values of HostsLine.Problem.
 const (
-	HostsReversed   = "reversed"       // "name address", as the manual itself prints it (SEED-HA)
+	HostsReversed   = "reversed"       // "name address", as the manual itself prints it
 	HostsNotAddress = "not an address" // the line begins with neither
 	HostsNoName     = "no name"        // an address alone
 	HostsBadName    = "bad name"       // one of the names is no host name

@@ -14,7 +14,7 @@ const (
 
 // ValidFQDN says whether name is a fully qualified host name as the playbooks
 // want it: two labels at least, letters, digits and inner hyphens, and no
-// address (AIA-dev inventory_values_checks).
+// address (the installer's inventory_values_checks).
 func ValidFQDN(name string) bool {
 	labels := strings.Split(name, ".")
 	if _, err := netip.ParseAddr(name); err == nil || len(labels) < 2 || len(name) > maxName {

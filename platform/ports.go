@@ -39,7 +39,7 @@ const (
 	udp = "udp"
 )
 
-// Ports lists what every component listens on (REQ26 network, BOOT, MON, HAA).
+// Ports lists what every component listens on (the manual's Requirements and Monitoring pages, carbonio-bootstrap, the HA setup).
 var Ports = []Port{
 	{Component: Every, Number: 22, Protocol: tcp, Purpose: "SSH", Sources: []Source{Requirements.On("network")}},
 	{Component: Every, Number: 8301, Protocol: tcp, Purpose: "mesh gossip", Sources: []Source{Requirements.On("network")}},
@@ -136,7 +136,7 @@ func (n Node) Listens(r Release) []Port {
 }
 
 // A Rule says that every node with one component must reach some ports of every
-// node with another (REQ26 network, HAA).
+// node with another (Requirements, network; the HA setup).
 type Rule struct {
 	From, To Component
 	Protocol string

@@ -11,7 +11,7 @@ import (
 type Release struct{ Year, Month, Patch int }
 
 // The releases at which the platform changed in a way that a check can see
-// (CL-x, HAA CHANGELOG).
+// (the release notes).
 var (
 	// R25_6 drops Ubuntu 20.04 (focal) and adds 24.04 (noble) and RHEL 9.
 	R25_6 = Release{25, 6, 0}

@@ -93,7 +93,7 @@ func (t Topology) Resolve(hosts map[string][]netip.Addr, lookup func(name string
 }
 
 // preferred is the first address that can be a node's, an IPv4 one if there is
-// any: Carbonio speaks IPv4 between its nodes (REQ26). A loopback address is
+// any: Carbonio speaks IPv4 between its nodes (Requirements, 26.6). A loopback address is
 // the trap of 127.0.1.1, not where the node is.
 func preferred(addresses []netip.Addr) (netip.Addr, bool) {
 	var best netip.Addr

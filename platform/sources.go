@@ -43,6 +43,7 @@ var (
 	RedundantInstall = Source{Title: "Carbonio manual, Scenario Redundant with User Mail Replica, installation", Address: manual + "install/scenarios/redundantwithusermailreplica/installation.html"}
 	RedundantStatus  = Source{Title: "Carbonio manual, Scenario Redundant with User Mail Replica, status checks", Address: manual + "install/scenarios/redundantwithusermailreplica/checks-status.html"}
 	IPv6Page         = Source{Title: "Carbonio manual, IPv6 in /etc/hosts (2025)", Address: zextras + "tech-doc/blob/72c1cbf79106a0d964958a53c2b55dd7e05d1241/source/_includes/_installation/ipv6.rst"}
+	FullRedundant    = Source{Title: "Carbonio manual, Scenario Full Redundant (2025)", Address: manual + "install/scenarios/scenario-fullredundant.html"}
 	AnsibleSetup     = Source{Title: "Carbonio manual, Prepare the Ansible environment (26.6)", Address: manual + "install/ansible.html"}
 	SingleServer     = Source{Title: "Carbonio manual, Scenario Single Server (2024)", Address: manual + "install/scenarios/scenario-single.html"}
 	MultiServer      = Source{Title: "Carbonio manual, Multi-server installation (2023)", Address: manual + "install/multi-server.html"}
@@ -73,7 +74,6 @@ var (
 	OpenLDAP      = Source{Title: "OpenLDAP Administrator's Guide", Address: "https://www.openldap.org/doc/admin26/"}
 	AmazonS3      = Source{Title: "Amazon S3 API reference", Address: "https://docs.aws.amazon.com/AmazonS3/latest/API/"}
 	ManPages      = Source{Title: "Linux man pages", Address: "https://man7.org/linux/man-pages/"}
-	RFC1035       = Source{Title: "RFC 1035, Domain names", Address: "https://www.rfc-editor.org/rfc/rfc1035"}
 	RFC2181       = Source{Title: "RFC 2181, Clarifications to the DNS", Address: "https://www.rfc-editor.org/rfc/rfc2181"}
 	RFC4533       = Source{Title: "RFC 4533, LDAP content synchronization", Address: "https://www.rfc-editor.org/rfc/rfc4533"}
 	RFC5905       = Source{Title: "RFC 5905, NTP version 4", Address: "https://www.rfc-editor.org/rfc/rfc5905"}

@@ -68,7 +68,7 @@ func (t Topology) With(any ...Component) []Node {
 
 // Domain returns the mail domain to look up: default_domain of the inventory
 // where it is set, else the domain of the directory server (or, without one, of
-// the first node), which is the one carbonio-bootstrap creates (BOOT; AIA README).
+// the first node), which is the one carbonio-bootstrap creates (the installer's README).
 func (t Topology) Domain() string {
 	if t.Inventory != nil {
 		if v, ok := t.Inventory.GroupVar(Directory, "default_domain"); ok {

@@ -239,7 +239,7 @@ func TestWhatDoesNotApplyIsSkippedAndNotLookedAt(t *testing.T) {
 func TestParallelismIsNotTiedToTheNumberOfCPUs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		run(t.Context(), t, looking(DefaultParallel, func(context.Context, lookTarget) (any, error) {
+		run(t.Context(), t, looking(min(DefaultParallel, affordable(DefaultParallel)), func(context.Context, lookTarget) (any, error) {
 			time.Sleep(time.Second)
 			return 1, nil
 		}), Options{})
@@ -323,6 +323,15 @@ func TestALookThatWritesIsNotRepeated(t *testing.T) {
 	l.Grace = time.Second
 	run(t.Context(), t, l, Options{})
 	assert.EqualValues(t, 1, times.Load())
+}
+
+func TestNoMoreLooksThanThereAreDescriptorsFor(t *testing.T) {
+	assert.Equal(t, 252, within(256, 1024))
+	assert.Equal(t, 12, within(256, 64))
+	assert.Equal(t, 4, within(256, 32))
+	assert.Equal(t, 1, within(256, 3))
+	assert.Equal(t, 8, within(8, 1024))
+	assert.Positive(t, affordable(1))
 }
 
 func TestLateness(t *testing.T) {

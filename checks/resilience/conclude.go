@@ -18,6 +18,7 @@ const everything = "platform"
 // was not seen whole, nothing is known of the loss of that node.
 func conclude(scope checks.Scope, findings []checks.Finding, clusters []checks.Cluster) []checks.Finding {
 	clusters = append(slices.Clone(clusters), unheard(scope, findings, clusters)...)
+	clusters = slices.DeleteFunc(clusters, func(c checks.Cluster) bool { return len(c.Members) == 0 }) // of nobody nothing is known
 	if len(clusters) == 0 {
 		return nil
 	}
@@ -45,8 +46,12 @@ func unheard(scope checks.Scope, findings []checks.Finding, clusters []checks.Cl
 	for _, f := range findings {
 		is := func(c checks.Cluster) bool { return c.Check == f.Check }
 		if f.Check.Clusters && f.Status == checks.Unknown && !slices.ContainsFunc(clusters, is) && !slices.ContainsFunc(out, is) {
+			carriers := scope.Topology.Nodes
+			if len(f.Check.Components) > 0 {
+				carriers = scope.Topology.With(f.Check.Components...)
+			}
 			var nodes []string
-			for _, n := range scope.Topology.With(f.Check.Components...) {
+			for _, n := range carriers {
 				nodes = append(nodes, n.Name)
 			}
 			out = append(out, checks.Cluster{Check: f.Check, Vantage: f.Vantage, Service: subject(f.Check), Members: nodes, Unseen: nodes, Needs: 1})

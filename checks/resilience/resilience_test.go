@@ -185,6 +185,15 @@ func TestStoppedStatus(t *testing.T) {
 	}
 }
 
+// A cluster of nobody, or of which its subject said nothing, has not stopped.
+func TestAClusterWithoutMembersHasNotStopped(t *testing.T) {
+	require.Empty(t, conclude(checks.Scope{}, nil, []checks.Cluster{{Check: mesh, Service: "mesh", Needs: 1}}))
+	scope := checks.Scope{Topology: platform.Topology{Nodes: []platform.Node{checkstest.Node(mbox1, "", platform.Mailstore)}}}
+	for _, f := range conclude(scope, failing(mesh, checks.Unknown), nil) {
+		require.Equal(t, checks.Unknown, f.Status, f.Message)
+	}
+}
+
 // Without anything to conclude from nothing is concluded.
 func TestNothing(t *testing.T) {
 	require.Empty(t, conclude(checks.Scope{}, nil, nil))

@@ -193,7 +193,9 @@ func TestRecordedCases(t *testing.T) {
 	var needs []needed
 	cases := 0
 	for _, m := range suite.Modules() {
-		if m.Judge == nil {
+		files, err := filepath.Glob("../../checks/" + m.Name + "/testdata/*.txtar")
+		require.NoError(t, err)
+		if len(files) == 0 { // resilience looks at nothing; inventory's cases are inventories
 			continue
 		}
 		for _, c := range checkstest.Cases(t, m, "../../checks/"+m.Name+"/testdata") {

@@ -319,7 +319,7 @@ func versionLine() string {
 }
 
 // release is set by the Makefile.
-var release = "0.1.0-dev"
+var release = "0.2.0-dev"
 
 // version is the release, and the commit it was built from where that is known.
 func version() string {
