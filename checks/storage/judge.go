@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
+	"carbonio-check/platform"
 )
 
 const (
@@ -44,75 +46,57 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 			continue
 		}
 		p := place{s, l}
-		out = append(out, p.judgeMount())
-		out = append(out, p.judgeOptions()...)
+		out = append(out, p.judgeMount(), p.judgeOptions(optDir, l.Opt))
+		if l.Zextras.Point != l.Opt.Point {
+			out = append(out, p.judgeOptions(zextrasDir, l.Zextras))
+		}
 		out = append(out, p.judgeSize(scope, rooms[s.Vantage])...)
 	}
 	for i, f := range out {
-		out[i] = onNode(f)
+		if f.Status == checks.Warn || f.Status == checks.Fail {
+			out[i] = f.Fix(checks.On(f.Vantage) + cmp.Or(f.Remedy, f.Check.Remedy))
+		}
 	}
 	return out, nil
 }
 
-// onNode names the node above what is to be done there.
-func onNode(f checks.Finding) checks.Finding {
-	if (f.Status == checks.Warn || f.Status == checks.Fail) && plainWord.MatchString(f.Vantage) {
-		f = f.Fix("# on " + f.Vantage + "\n" + cmp.Or(f.Remedy, f.Check.Remedy))
-	}
-	return f
-}
-
 // judgeMount judges whether /opt is a mount of the right kind that comes back.
 func (p place) judgeMount() checks.Finding {
-	f, odd := p.judgePoint()
-	if !odd {
-		f = p.judgeBoot()
-		if f.Status == checks.Fail {
-			return f
-		}
-		if kind := p.kind(); kind != "" {
-			f, odd = optMount.Warn(p, optDir, "%s", kind), true
-		}
+	var f checks.Finding
+	boot := p.judgeBoot()
+	switch m, onSystem := p.Opt, p.Opt.Device == p.Root.Device; {
+	case m.Point != optDir:
+		f = p.judgeWithoutMount(onSystem)
+	case m.inMemory():
+		f = optMount.Fail(p, optDir, "/opt is in memory (%s): it is empty after a reboot", m.Type)
+	case m.Type == "autofs":
+		f = optMount.Warn(p, optDir, "/opt is an automount point with nothing mounted yet: its file system could not be seen").
+			Fix("ls /opt >/dev/null; findmnt /opt     # then check again")
+	case boot.Status == checks.Fail:
+		return boot
+	case m.remote():
+		f = optMount.Warn(p, optDir, "/opt is on %s (%s): indexes and databases need a local disk", m.Source, m.Type)
+	case m.Type == "overlay":
+		f = optMount.Warn(p, optDir, "/opt is an overlay: what is written ends up in another file system")
+	case onSystem:
+		f = optMount.Warn(p, optDir, "/opt is part of the system's own file system (%s): mail can fill the system", m.Source)
+	default:
+		return boot
 	}
-	if odd {
-		f = f.Saw(p.Opt.String()).Wanted("a local file system mounted on /opt")
-	}
-	return f
+	return f.Saw(p.Opt.String()).Wanted("a local file system mounted on /opt")
 }
 
-// judgePoint finds what is not a mount on /opt.
-func (p place) judgePoint() (f checks.Finding, odd bool) {
-	m, onSystem := p.Opt, p.Opt.Device == p.Root.Device
-	switch {
-	case m.Point == optDir && m.inMemory():
-		return optMount.Fail(p, optDir, "/opt is in memory (%s): it is empty after a reboot", m.Type), true
-	case m.Point == optDir && m.Type == "autofs":
-		return optMount.Warn(p, optDir, "/opt is an automount point with nothing mounted yet: its file system could not be seen").
-			Fix("ls /opt >/dev/null; findmnt /opt     # then check again"), true
-	case m.Point == optDir:
-		return checks.Finding{}, false
-	case p.OptPath != optDir && onSystem:
-		return optMount.Fail(p, optDir, "/opt is a symbolic link to %s, on the system's own file system", p.OptPath), true
-	case p.OptPath != optDir:
-		return optMount.Warn(p, optDir, "/opt is a symbolic link to %s, on the file system of %s: mount that on /opt itself", p.OptPath, m.Point), true
-	case onSystem && p.Zextras.Device != p.Root.Device:
-		return optMount.Warn(p, optDir, "only /opt/zextras is a separate mount (%s): /opt is part of %s", p.Zextras.Source, m.Point), true
-	}
-	return optMount.Fail(p, optDir, "/opt is not a separate mount: it is part of %s (%s)", m.Point, m.Source), true
-}
-
-// kind is what makes a mount unsuitable for a mailstore.
-func (p place) kind() string {
+func (p place) judgeWithoutMount(onSystem bool) checks.Finding {
 	m := p.Opt
 	switch {
-	case m.remote():
-		return fmt.Sprintf("/opt is on %s (%s): indexes and databases need a local disk", m.Source, m.Type)
-	case m.Type == "overlay":
-		return "/opt is an overlay: what is written ends up in another file system"
-	case m.Device == p.Root.Device:
-		return fmt.Sprintf("/opt is part of the system's own file system (%s): mail can fill the system", m.Source)
+	case p.OptPath != optDir && onSystem:
+		return optMount.Fail(p, optDir, "/opt is a symbolic link to %s, on the system's own file system", p.OptPath)
+	case p.OptPath != optDir:
+		return optMount.Warn(p, optDir, "/opt is a symbolic link to %s, on the file system of %s: mount that on /opt itself", p.OptPath, m.Point)
+	case onSystem && p.Zextras.Device != p.Root.Device:
+		return optMount.Warn(p, optDir, "only /opt/zextras is a separate mount (%s): /opt is part of %s", p.Zextras.Source, m.Point)
 	}
-	return ""
+	return optMount.Fail(p, optDir, "/opt is not a separate mount: it is part of %s (%s)", m.Point, m.Source)
 }
 
 // fstabOpt is sed's address of the line of /opt in fstab.
@@ -173,16 +157,7 @@ func (p place) spec() string {
 	return p.Opt.Source
 }
 
-// judgeOptions judges the mount of /opt, and of /opt/zextras if that is another.
-func (p place) judgeOptions() []checks.Finding {
-	out := []checks.Finding{p.judgeOptionsOf(optDir, p.Opt)}
-	if p.Zextras.Point != p.Opt.Point {
-		out = append(out, p.judgeOptionsOf(zextrasDir, p.Zextras))
-	}
-	return out
-}
-
-func (p place) judgeOptionsOf(dir string, m mount) checks.Finding {
+func (p place) judgeOptions(dir string, m mount) checks.Finding {
 	var bad, good []string
 	for _, option := range []struct{ bad, good string }{{"ro", "rw"}, {"noexec", "exec"}, {"nosuid", "suid"}} {
 		if slices.Contains(m.Options, option.bad) {
@@ -203,6 +178,133 @@ func (p place) judgeOptionsOf(dir string, m mount) checks.Finding {
 		f = f.With("note", "the kernel makes a file system read-only after an error: see dmesg")
 	}
 	return f
+}
+
+// judgeRoom judges what is free of a file system.
+func judgeRoom(scope checks.Scope, r room) []checks.Finding {
+	const sizeless = "%s has no size of its own"
+	where := r.Target.Name
+	u, got := r.Got()
+	switch {
+	case !got:
+		return []checks.Finding{space.Unseen(r, where), inodes.Unseen(r, where)}
+	case u.Total == 0:
+		return []checks.Finding{space.Skip(r, where, sizeless, where), inodes.Skip(r, where, sizeless, where)}
+	}
+	out := []checks.Finding{judgeFree(r, stock{
+		space, "space", percent(u.Free, u.Total), spaceFree.In(scope), u.Free < leastFree,
+		fmt.Sprintf("%s of %s free", amount(u.Free), amount(u.Total)), "du -xh --max-depth=3 %s | sort -h | tail -20",
+	})}
+	if u.Inodes == 0 {
+		return append(out, inodes.Skip(r, where, "the file system of %s creates inodes as it needs them", where))
+	}
+	return append(out, judgeFree(r, stock{
+		inodes, "inodes", percent(u.InodesFree, u.Inodes), inodesFree.In(scope), u.InodesFree == 0,
+		fmt.Sprintf("%d of %d inodes free", u.InodesFree, u.Inodes), "du -x --inodes --max-depth=3 %s | sort -n | tail -20",
+	}))
+}
+
+// A stock is something that a file system may run out of.
+type stock struct {
+	check       *checks.Check
+	name        string
+	free, least float64 // per cent
+	out         bool
+	seen, du    string
+}
+
+func judgeFree(r room, s stock) checks.Finding {
+	where := r.Target.Name
+	seen := fmt.Sprintf("%s (%.0f %%)", s.seen, s.free)
+	var f checks.Finding
+	switch {
+	case s.out:
+		f = s.check.Fail(r, where, "%s is out of %s", where, s.name)
+	case s.free < s.least:
+		f = s.check.Warn(r, where, "%s is running out of %s", where, s.name)
+	default:
+		return s.check.Pass(r, where, "%s has %s", where, seen)
+	}
+	return f.Saw(seen).Wanted(fmt.Sprintf("%g %% free", s.least)).Fix(fmt.Sprintf(s.du, word(where)))
+}
+
+// A demand is how much is needed, in GB, and why.
+type demand struct {
+	gb  float64
+	why string
+}
+
+// judgeSize compares the disks with the profile of the node and, on a mailstore,
+// with its users. Where /opt is part of the system's file system, one disk must
+// hold both.
+func (p place) judgeSize(scope checks.Scope, rooms []room) []checks.Finding {
+	node := scope.Node(p.Vantage)
+	profile := platform.ProfileFor(checks.Profiles.In(scope), node, scope.Topology)
+	system := demand{profile.DiskGB, fmt.Sprintf("%g GB for the system (profile %s)", profile.DiskGB, profile.Name)}
+	var mail demand
+	if n, each := users.In(scope), quota.In(scope); node.Has(platform.Mailstore) && n > 0 {
+		total := float64(n) * each
+		mail = demand{total, fmt.Sprintf("%d users × %g GB = %g GB of mail", n, each, total)}
+	}
+	if p.Opt.Device == p.Root.Device || !node.Has(platform.Mailstore) {
+		return []checks.Finding{p.judgeDisk("/", rooms, system, mail)}
+	}
+	own := func(r room) bool { return r.Target.Ask.Device == p.Opt.Device || within(r.Target.Name, optDir) }
+	out := []checks.Finding{p.judgeDisk("/", slices.DeleteFunc(slices.Clone(rooms), own), system)}
+	if mail.gb > 0 {
+		out = append(out, p.judgeDisk(optDir, cluster.Those(rooms, own), mail))
+	}
+	return out
+}
+
+// judgeDisk adds up file systems. One that could not be seen matters only when
+// the others are not enough.
+func (p place) judgeDisk(where string, rooms []room, demands ...demand) checks.Finding {
+	var need float64
+	var whys []string
+	for _, d := range demands {
+		if d.gb > 0 {
+			need, whys = need+d.gb, append(whys, d.why)
+		}
+	}
+	sum := strings.Join(whys, " + ")
+	if len(whys) > 1 {
+		sum += fmt.Sprintf(" = %g GB", need)
+	}
+	var have uint64
+	var seen []room
+	var names, unseen []string
+	for _, r := range rooms {
+		if u, got := r.Got(); got {
+			have, seen, names = have+u.Total, append(seen, r), append(names, r.Target.Name)
+		} else {
+			unseen = append(unseen, r.Target.Name)
+		}
+	}
+	slices.Sort(names)
+	slices.Sort(unseen)
+	switch {
+	case need == 0:
+		return size.Skip(p, where, "policy.profiles has no size for the components of this node")
+	case float64(have) >= need*gb*tolerance:
+		return size.Pass(checks.Together(seen...), where, "%s, where %g GB are required", amount(have), need)
+	case len(rooms) == 0:
+		return size.Unknown(p, where, "the size of %s was not looked at", where)
+	case len(unseen) > 0:
+		return size.Unknown(p, where, "the size of %s could not be seen", strings.Join(unseen, ", "))
+	}
+	return size.Warn(checks.Together(seen...), where, "%s: %s, where %g GB are required", strings.Join(names, ", "), amount(have), need).
+		Saw(amount(have)).Wanted(fmt.Sprintf("%g GB (%.0f GiB)", need, need*gb/gib)).With("sum", sum)
+}
+
+func percent(part, whole uint64) float64 { return float64(part) / float64(whole) * 100 }
+
+// amount gives a size in both units that people read: "107 GB (100 GiB)".
+func amount(n uint64) string {
+	if n < gb {
+		return fmt.Sprintf("%.0f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.0f GB (%.0f GiB)", float64(n)/gb, float64(n)/gib)
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9/._-]+$`)

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"carbonio-check/checks"
@@ -41,24 +44,21 @@ func observeLayout(_ context.Context, host checks.Host, _ checks.Target[checks.N
 		return layout{}, err
 	}
 	l := layout{OptPath: follow(host, optDir), Container: inContainer(host)}
-	var ok [3]bool
-	l.Root, ok[0] = holder(mounts, "/")
-	l.Opt, ok[1] = holder(mounts, l.OptPath)
-	l.Zextras, ok[2] = holder(mounts, follow(host, path.Join(l.OptPath, path.Base(zextrasDir))))
-	if ok != [3]bool{true, true, true} {
+	var ok bool
+	if l.Root, ok = holder(mounts, "/"); !ok {
 		return layout{}, errors.New("/proc/self/mountinfo shows no mount of /")
 	}
+	l.Opt, _ = holder(mounts, l.OptPath) // the root mount holds every path
+	l.Zextras, _ = holder(mounts, follow(host, path.Join(l.OptPath, path.Base(zextrasDir))))
 	l.Boot = observeBoot(host, l.Opt.Source)
 	return l, nil
 }
 
 func inContainer(host checks.Host) bool {
-	for _, mark := range []string{"run/systemd/container", ".dockerenv", "run/.containerenv"} {
-		if there, err := host.Exists(mark); err == nil && there {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"run/systemd/container", ".dockerenv", "run/.containerenv"}, func(mark string) bool {
+		there, _ := host.Exists(mark)
+		return there
+	})
 }
 
 func observeBoot(host checks.Host, device string) boot {
@@ -83,34 +83,25 @@ var disksBy = map[string]string{
 	"PARTUUID": "dev/disk/by-partuuid",
 }
 
-// noDisk reports whether fstab names a disk that udev does not know. Without udev
+// noDisk says whether fstab names a disk that udev does not know. Without udev
 // (a container, an image) that is not known.
 func noDisk(host checks.Host, spec string) bool {
-	if there, err := host.Exists(disksBy["UUID"]); err != nil || !there {
+	if there, _ := host.Exists(disksBy["UUID"]); !there {
 		return false
 	}
-	name := strings.TrimPrefix(spec, "/")
-	if key, value, ok := strings.Cut(spec, "="); ok {
-		dir, known := disksBy[key]
-		if !known {
-			return false
-		}
-		name = path.Join(dir, strings.Trim(value, `"`))
-	} else if !strings.HasPrefix(spec, "/dev/") {
-		return false // a remote share, a directory to bind, a ZFS data set
+	if key, value, _ := strings.Cut(spec, "="); disksBy[key] != "" {
+		spec = path.Join("/", disksBy[key], strings.Trim(value, `"`))
 	}
-	there, err := host.Exists(name)
-	return err == nil && !there
+	there, err := host.Exists(spec)
+	disk := strings.HasPrefix(spec, "/dev/") // not a remote share, a directory to bind, a ZFS data set
+	return disk && err == nil && !there
 }
 
 // uuid finds the UUID of a device: "/dev/mapper/vg-opt" is a link to "../dm-0",
 // and so is the name of its UUID.
 func uuid(host checks.Host, device string) string {
 	device = path.Base(follow(host, device))
-	names, err := fs.ReadDir(host.Files, disksBy["UUID"])
-	if err != nil {
-		return ""
-	}
+	names, _ := fs.ReadDir(host.Files, disksBy["UUID"]) // none without udev
 	for _, n := range names {
 		if path.Base(follow(host, "/"+path.Join(disksBy["UUID"], n.Name()))) == device {
 			return n.Name()
@@ -123,7 +114,7 @@ func uuid(host checks.Host, device string) string {
 // or its automount at boot.
 func mountUnit(host checks.Host) (unit string, enabled bool) {
 	for _, dir := range []string{"etc/systemd/system/", "usr/lib/systemd/system/"} {
-		if there, err := host.Exists(dir + "opt.mount"); unit == "" && err == nil && there {
+		if there, _ := host.Exists(dir + "opt.mount"); unit == "" && there {
 			unit = "/" + dir + "opt.mount"
 		}
 		for _, links := range []string{"*.wants/opt.*mount", "*.requires/opt.*mount"} {
@@ -132,4 +123,143 @@ func mountUnit(host checks.Host) (unit string, enabled bool) {
 		}
 	}
 	return unit, enabled && unit != ""
+}
+
+// A mount is a line of /proc/self/mountinfo.
+type mount struct {
+	Device  string   `json:"device"` // "8:17", the same for every mount of one file system
+	Root    string   `json:"root"`   // the directory of the file system that is mounted; a bind mount's is not "/"
+	Point   string   `json:"point"`
+	Type    string   `json:"type"`
+	Source  string   `json:"source"`
+	Options []string `json:"options"` // of the mount, then of the file system
+}
+
+// String is what mount(8) prints.
+func (m mount) String() string {
+	return m.Source + " on " + m.Point + " type " + m.Type + " (" + strings.Join(m.Options, ",") + ")"
+}
+
+func (m mount) inMemory() bool { return m.Type == "tmpfs" || m.Type == "ramfs" }
+
+// remote says whether another machine, or a user program, serves the file system.
+func (m mount) remote() bool {
+	network := []string{"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "ocfs2", "gfs2", "lustre", "afs"}
+	return slices.Contains(network, m.Type) || strings.HasPrefix(m.Type, "fuse")
+}
+
+// fixed says whether free space means nothing: memory, images that are always
+// full, and automount points with nothing mounted.
+func (m mount) fixed() bool {
+	return m.inMemory() || slices.Contains([]string{"squashfs", "iso9660", "erofs", "autofs"}, m.Type)
+}
+
+func readMounts(host checks.Host) ([]mount, error) {
+	text, err := host.ReadFile("proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	return parseMounts(text), nil
+}
+
+// parseMounts reads proc_pid_mountinfo(5):
+//
+//	137 69 8:17 / /opt rw,noatime shared:7 - ext4 /dev/sdb1 rw,errors=remount-ro
+func parseMounts(text string) []mount {
+	var out []mount
+	for line := range strings.Lines(text) {
+		// Neither half can hold " - ": a space inside a name is written \040.
+		left, right, ok := strings.Cut(line, " - ")
+		f, g := strings.Fields(left), strings.Fields(right)
+		if !ok || len(f) < 6 || len(g) < 2 {
+			continue
+		}
+		options := strings.Split(f[5], ",")
+		if len(g) > 2 {
+			options = append(options, strings.Split(g[2], ",")...)
+		}
+		out = append(out, mount{
+			Device: f[2], Root: unescape(f[3]), Point: unescape(f[4]),
+			Type: g[0], Source: unescape(g[1]), Options: distinct(options),
+		})
+	}
+	return out
+}
+
+// distinct drops duplicates, and "rw" beside "ro": either the mount or the file
+// system makes it read-only.
+func distinct(options []string) []string {
+	readOnly := slices.Contains(options, "ro")
+	var out []string
+	for _, o := range options {
+		if !slices.Contains(out, o) && (o != "rw" || !readOnly) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+var escaped = regexp.MustCompile(`\\[0-3][0-7]{2}`)
+
+// unescape turns \040 into a space, as mountinfo and fstab write it.
+func unescape(s string) string {
+	return escaped.ReplaceAllStringFunc(s, func(code string) string {
+		b, _ := strconv.ParseUint(code[1:], 8, 8) // it matched
+		return string([]byte{byte(b)})
+	})
+}
+
+// holder is the mount that holds a path: the deepest, and the last of those
+// mounted over each other.
+func holder(mounts []mount, name string) (mount, bool) {
+	var best mount
+	for _, m := range mounts {
+		if within(name, m.Point) && len(m.Point) >= len(best.Point) {
+			best = m
+		}
+	}
+	return best, best.Point != ""
+}
+
+// within says whether a path is the directory or below it.
+func within(name, dir string) bool {
+	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// follow resolves symbolic links.
+func follow(host checks.Host, name string) string {
+	for range 8 {
+		target, err := fs.ReadLink(host.Files, strings.TrimPrefix(name, "/"))
+		if err != nil {
+			return name
+		}
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(name), target)
+		}
+		name = path.Clean(target)
+	}
+	return name
+}
+
+// An entry is a line of fstab(5).
+type entry struct {
+	Spec    string   `json:"spec"` // "UUID=…", "/dev/sdb1", "nas:/mail"
+	Type    string   `json:"type"`
+	Options []string `json:"options"`
+}
+
+// fstabEntry finds the line that mounts at point: the last one ends up on top.
+func fstabEntry(text, point string) *entry {
+	var out *entry
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 3 || strings.HasPrefix(f[0], "#") || path.Clean(unescape(f[1])) != point {
+			continue
+		}
+		out = &entry{Spec: unescape(f[0]), Type: f[2]}
+		if len(f) > 3 {
+			out.Options = strings.Split(f[3], ",")
+		}
+	}
+	return out
 }

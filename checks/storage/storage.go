@@ -19,6 +19,39 @@ var Module = &checks.Module{
 	Judge:    judge,
 }
 
+var (
+	spaceFree  = least("policy.space_free", "space")
+	inodesFree = least("policy.inodes_free", "inodes")
+)
+
+func least(key, of string) *checks.Setting[float64] {
+	return &checks.Setting[float64]{
+		Key:     key,
+		Default: 10,
+		Doc:     "The least share of its " + of + " that a file system must have free.",
+		Unit:    "per cent",
+		Sources: []platform.Source{platform.Policy},
+		Check:   checks.Between(0.0, 100),
+	}
+}
+
+var users = &checks.Setting[int]{
+	Key:     "policy.users",
+	Doc:     "How many users a mailstore must hold; 0 leaves them out of its size.",
+	Unit:    "users",
+	Sources: []platform.Source{platform.Requirements.On("the sizing example")},
+	Check:   checks.Between(0, 1_000_000_000),
+}
+
+var quota = &checks.Setting[float64]{
+	Key:     "policy.quota_gb",
+	Default: 5,
+	Doc:     "How much mail each user may keep.",
+	Unit:    "GB of 10^9 bytes",
+	Sources: []platform.Source{platform.Requirements.On("the sizing example: 150 users of 5 GB")},
+	Check:   checks.Between(0.0, 1e6),
+}
+
 var catalogue = []*checks.Check{optMount, optOptions, space, inodes, size}
 
 var (
@@ -36,8 +69,7 @@ var optMount = &checks.Check{
 		"echo \"UUID=$(blkid -s UUID -o value /dev/sdX1) /opt ext4 defaults 0 2\" >> /etc/fstab\n" +
 		"systemctl daemon-reload && mount /opt      # before anything is installed below /opt",
 	Sources:    []platform.Source{platform.ScenarioHA.On("primary storage mounted on /opt"), platform.Redundant.On("primary storage mounted on /opt")},
-	Components: []platform.Component{platform.Mailstore},
-	Looks:      []checks.AnyLook{layouts},
+	Components: []platform.Component{platform.Mailstore}, Looks: []checks.AnyLook{layouts},
 }
 
 var optOptions = &checks.Check{
@@ -80,21 +112,6 @@ var size = &checks.Check{
 	Looks:   []checks.AnyLook{layouts, filesystems},
 }
 
-// watched are the paths whose file systems matter, on nodes with any of the
-// components.
-var watched = []struct {
-	path       string
-	components []platform.Component
-}{
-	{"/", []platform.Component{platform.Every}},
-	{optDir, []platform.Component{platform.Every}},
-	{zextrasDir, []platform.Component{platform.Every}},
-	{"/var", []platform.Component{platform.Every}},
-	{"/var/lib/queue", []platform.Component{platform.Kafka, platform.ZooKeeper}}, // data of both
-	{"/var/lib/postgresql", []platform.Component{platform.Database}},             // Ubuntu
-	{"/var/lib/pgsql", []platform.Component{platform.Database}},                  // RHEL
-}
-
 const (
 	optDir     = "/opt"
 	zextrasDir = "/opt/zextras"
@@ -110,6 +127,18 @@ type disk struct {
 func layoutTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing], error) {
 	self := scope.Self().Node
 	return []checks.Target[checks.Nothing]{{Name: self, Node: self}}, nil
+}
+
+// watched are the paths of a node whose file systems matter.
+func watched(node platform.Node) []string {
+	paths := []string{"/", optDir, zextrasDir, "/var"}
+	if node.Has(platform.Kafka, platform.ZooKeeper) {
+		paths = append(paths, "/var/lib/queue") // data of both
+	}
+	if node.Has(platform.Database) {
+		paths = append(paths, "/var/lib/postgresql", "/var/lib/pgsql") // Ubuntu, RHEL
+	}
+	return paths
 }
 
 // filesystemTargets are the file systems that hold a watched path, and those below
@@ -128,8 +157,8 @@ func filesystemTargets(scope checks.Scope, host checks.Host) ([]checks.Target[di
 			out = append(out, checks.Target[disk]{Name: m.Point, Node: node.Name, Ask: disk{m.Device}})
 		}
 	}
-	for _, w := range watched {
-		if m, ok := holder(mounts, follow(host, w.path)); ok && node.Has(w.components...) {
+	for _, p := range watched(node) {
+		if m, ok := holder(mounts, follow(host, p)); ok {
 			add(m)
 		}
 	}
