@@ -5,6 +5,7 @@ package clock
 import (
 	"net"
 	"strconv"
+	"time"
 
 	"carbonio-check/checks"
 	"carbonio-check/platform"
@@ -12,10 +13,8 @@ import (
 
 // Module is the subject.
 var Module = &checks.Module{
-	Name:     "clock",
-	Checks:   catalogue,
+	Name: "clock", Checks: catalogue, Judge: judge,
 	Settings: []checks.AnySetting{ntpServers, clockWarn, clockFail},
-	Judge:    judge,
 }
 
 var catalogue = []*checks.Check{service, sources, synchronized, offset, rtc, timezone}
@@ -57,8 +56,7 @@ var synchronized = &checks.Check{
 	Manual:  "timedatectl | grep synchronized",
 	Remedy:  "timedatectl set-ntp true\ntimedatectl                # until it shows System clock synchronized: yes\nchronyc makestep           # chrony: step at once",
 	Sources: []platform.Source{platform.ScenarioHA.On("timedatectl must show System clock synchronized: yes")},
-	Needs:   []*checks.Check{service, sources},
-	Looks:   onMachine,
+	Needs:   []*checks.Check{service, sources}, Looks: onMachine,
 }
 
 var offset = &checks.Check{
@@ -68,8 +66,7 @@ var offset = &checks.Check{
 	Manual:  "chronyc tracking\ntimedatectl timesync-status\nchronyd -Q 'server NAME iburst'     # only asks",
 	Remedy:  "chronyc makestep                          # chrony\nsystemctl restart systemd-timesyncd       # timesyncd",
 	Sources: []platform.Source{platform.Policy.On("clock_warn and clock_fail: the manual gives no number")},
-	Needs:   []*checks.Check{sources},
-	Looks:   onBoth,
+	Needs:   []*checks.Check{sources}, Looks: onBoth,
 }
 
 var rtc = &checks.Check{
@@ -92,6 +89,28 @@ var timezone = &checks.Check{
 	Looks:   onMachine,
 }
 
+var ntpServers = &checks.Setting[[]string]{
+	Key: "policy.ntp_servers", Default: []string{"ntp.ubuntu.com"},
+	Doc:     "The time servers that are asked when the machine's own configuration names none: a name or an address, with :port where it is not 123.",
+	Sources: []platform.Source{platform.Policy},
+	Check: func(names []string) error {
+		_, err := parseServers(names)
+		return err
+	},
+}
+
+var clockWarn = &checks.Setting[platform.Duration]{
+	Key: "policy.clock_warn", Default: platform.Duration(500 * time.Millisecond), Unit: "a duration, such as 500ms",
+	Doc:     "How far a node's clock may be off, and from the others', before we warn; time servers that are no farther apart agree.",
+	Sources: []platform.Source{platform.Policy}, Check: checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Hour)),
+}
+
+var clockFail = &checks.Setting[platform.Duration]{
+	Key: "policy.clock_fail", Default: platform.Duration(5 * time.Second), Unit: "a duration, such as 5s",
+	Doc:     "How far a node's clock may be off, and from the others', before the check fails. Kerberos stops at five minutes.",
+	Sources: []platform.Source{platform.Policy}, Check: checks.Between(platform.Duration(time.Millisecond), platform.Duration(24*time.Hour)),
+}
+
 // self is this machine.
 func self(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing], error) {
 	node := scope.Self().Node
@@ -101,18 +120,11 @@ func self(scope checks.Scope, _ checks.Host) ([]checks.Target[checks.Nothing], e
 // targets are the time servers that this machine is configured to use.
 func targets(scope checks.Scope, host checks.Host) ([]checks.Target[checks.Nothing], error) {
 	conf := configured(host)
-	all := conf.Servers
-	if len(all) == 0 && len(conf.Refclocks) == 0 {
-		for _, name := range ntpServers.In(scope) {
-			s, err := parseServer(name)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, s)
-		}
+	if conf.File == "" {
+		conf.Servers, _ = parseServers(ntpServers.In(scope)) // the setting was checked
 	}
 	var out []checks.Target[checks.Nothing]
-	for _, s := range all {
+	for _, s := range conf.Servers {
 		out = append(out, checks.Target[checks.Nothing]{Name: s.String(), Address: net.JoinHostPort(s.Name, strconv.Itoa(s.Port))})
 	}
 	return out, nil

@@ -284,7 +284,6 @@ func TestObserveServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, err := ask1(t, t.Context(), checkstest.Network{}, start(t, test.options))
 			require.NoError(t, err)
-			require.Equal(t, samples, a.Asked)
 			test.want(t, a)
 		})
 	}
@@ -297,7 +296,7 @@ func TestObserveServerSilent(t *testing.T) {
 	a, err := ask1(t, ctx, checkstest.Network{}, start(t, fakentp.Options{Silent: true}))
 	require.NoError(t, err)
 	require.NoError(t, ctx.Err())
-	require.Equal(t, answer{Asked: samples, Contact: checks.Contact{State: checks.Silent}}, a)
+	require.Equal(t, answer{Contact: checks.Contact{State: checks.Silent}}, a)
 }
 
 func TestObserveServerNobodyListens(t *testing.T) {

@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 )
 
-// everyNode is the target of a verdict on all nodes together.
-const everyNode = "all nodes"
+const (
+	everyNode = "all nodes" // the target of a verdict on all nodes together
 
-// synchronizedBelow is where systemd draws the line (timedated: ntp_synced): a
-// kernel whose largest possible error is smaller was disciplined not long ago.
-// chronyd without rtcsync leaves the kernel's own flag unset.
-const synchronizedBelow = 16 * time.Second
+	// synchronizedBelow is where systemd draws the line (timedated: ntp_synced): a
+	// kernel whose largest possible error is smaller was disciplined not long ago.
+	// chronyd without rtcsync leaves the kernel's own flag unset.
+	synchronizedBelow = 16 * time.Second
+)
 
 // judge decides. A clock that is wrong by itself is named, so only the others are
 // compared with each other.
@@ -25,10 +27,10 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 	l := limits{time.Duration(clockWarn.In(scope)), time.Duration(clockFail.In(scope))}
 	var out []checks.Finding
 	var alike []node
-	nodes := gather(seen)
+	nodes := l.gather(seen)
 	for _, n := range nodes {
 		clock := l.judgeOffset(n)
-		out = append(append(out, l.judgeNode(n)...), clock)
+		out = append(append(out, judgeNode(n)...), clock)
 		if clock.Status != checks.Fail && clock.Status != checks.Warn {
 			n.unmeasured = clock.Status == checks.Unknown
 			alike = append(alike, n)
@@ -43,16 +45,23 @@ type limits struct{ warn, fail time.Duration }
 
 // A node is all that one vantage saw.
 type node struct {
-	name       string
-	machine    machine
-	basis      checks.Proof // of the look at the machine
-	unseen     string       // why that saw nothing
-	servers    []asked
-	unmeasured bool // its offset is unknown
+	name    string
+	machine machine
+	basis   checks.Proof // of the look at the machine
+	unseen  string       // why that saw nothing
+	servers []asked      // by name
+	// believed are the servers of the majority that agrees, wrong those that
+	// contradict it; both are empty without one.
+	believed, wrong []asked
+	unmeasured      bool // its offset is unknown
 }
 
-// fix is a remedy on the node.
-func (n node) fix(commands string) string { return "# on " + n.name + "\n" + commands }
+// Node is the name of the vantage.
+func (n node) Node() string { return n.name }
+
+// guest says whether the node is a container that leaves the clock to its host.
+// Its packaged configuration may name servers all the same.
+func (n node) guest() bool { return n.machine.Container != "" && len(n.machine.Services) == 0 }
 
 // asked is a server and the result of asking it.
 type asked struct {
@@ -60,50 +69,38 @@ type asked struct {
 	answer
 }
 
-// usable is the reply that may be used; nil without one.
-func (a asked) usable() *reply {
-	if a.Best == nil || a.Best.Refused != "" {
-		return nil
-	}
-	return a.Best
-}
+// Node is the name of the server: it is one of a group like those of a cluster.
+func (a asked) Node() string { return a.Target.Name }
 
-// guest says whether the node is a container that leaves the clock to its host.
-// Its packaged configuration may name servers all the same.
-func (n node) guest() bool { return n.machine.Container != "" && len(n.machine.Services) == 0 }
+// usable says whether the server gave a time that may be used.
+func (a asked) usable() bool { return a.Best != nil && a.Best.Refused == "" }
 
 // gather sorts what was seen by vantage and server.
-func gather(seen checks.Record) []node {
+func (l limits) gather(seen checks.Record) []node {
 	byName := map[string]node{}
+	for _, v := range cluster.Views(seen, servers, func(s checks.Sight[checks.Nothing, answer]) asked {
+		a, _ := s.Got()
+		return asked{s, a}
+	}) {
+		n := node{name: v.Vantage, basis: checks.From(v.Vantage), unseen: "this machine was not looked at", servers: v.Members}
+		n.believed, n.wrong = believe(n.servers, l.warn)
+		byName[v.Vantage] = n
+	}
 	for s := range machines.In(seen) {
-		n := node{name: s.Vantage, basis: s.Proof()}
+		n := byName[s.Vantage]
+		n.name, n.basis, n.unseen = s.Vantage, s.Proof(), ""
 		m, got := s.Got()
 		if n.machine = m; !got {
 			n.unseen = s.Unseen().String()
 		}
 		byName[s.Vantage] = n
 	}
-	for s := range servers.In(seen) {
-		n, ok := byName[s.Vantage]
-		if !ok {
-			n = node{name: s.Vantage, basis: checks.From(s.Vantage), unseen: "this machine was not looked at"}
-		}
-		a, _ := s.Got()
-		n.servers = append(n.servers, asked{s, a})
-		byName[s.Vantage] = n
-	}
-	out := slices.Collect(maps.Values(byName))
-	for _, n := range out {
-		slices.SortFunc(n.servers, func(a, b asked) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
-	}
-	slices.SortFunc(out, func(a, b node) int { return cmp.Compare(a.name, b.name) })
-	return out
+	return slices.SortedFunc(maps.Values(byName), func(a, b node) int { return cmp.Compare(a.name, b.name) })
 }
 
 // judgeNode decides all of a node's own checks but the offset.
-func (l limits) judgeNode(n node) []checks.Finding {
-	_, wrong := believe(n.servers, l.warn)
-	out := judgeSources(n, wrong)
+func judgeNode(n node) []checks.Finding {
+	out := judgeSources(n)
 	if n.unseen == "" {
 		return append(out, judgeService(n), judgeSynchronized(n), judgeRTC(n), judgeZone(n))
 	}
@@ -122,7 +119,7 @@ func judgeService(n node) checks.Finding {
 	case len(rivals) > 1:
 		return service.Warn(n.basis, n.name, "%s run side by side and work against each other", strings.Join(rivals, " and ")).
 			Saw(strings.Join(rivals, ", ")).Wanted("one of them").
-			Fix(n.fix("systemctl disable --now " + rivals[len(rivals)-1]))
+			Fix(checks.On(n.name) + "systemctl disable --now " + rivals[len(rivals)-1])
 	case len(m.Services) > 0:
 		return service.Pass(n.basis, n.name, "%s is running", strings.Join(m.Services, " with "))
 	case m.Timedatectl["NTP"] == "yes":
@@ -131,7 +128,7 @@ func judgeService(n node) checks.Finding {
 		return service.Unknown(n.basis, n.name, "no time service is visible, but this user cannot see all processes")
 	}
 	return service.Fail(n.basis, n.name, "no time service is running").
-		Saw("no process of chronyd, systemd-timesyncd or ntpd").Wanted("NTP service: active").Fix(n.fix(service.Remedy))
+		Saw("no process of chronyd, systemd-timesyncd or ntpd").Wanted("NTP service: active").Fix(checks.On(n.name) + service.Remedy)
 }
 
 func judgeSynchronized(n node) checks.Finding {
@@ -148,7 +145,7 @@ func judgeSynchronized(n node) checks.Finding {
 	if m.Container != "" {
 		return f.Fix("# on the host of the container " + n.name + "\ntimedatectl set-ntp true")
 	}
-	return f.Fix(n.fix(synchronized.Remedy))
+	return f.Fix(checks.On(n.name) + synchronized.Remedy)
 }
 
 func judgeRTC(n node) checks.Finding {
@@ -161,7 +158,7 @@ func judgeRTC(n node) checks.Finding {
 		return rtc.Unknown(n.basis, n.name, "could not be seen: %s", m.Unread["rtc"])
 	case said == "yes", said == "" && m.RTC == "LOCAL":
 		return rtc.Fail(n.basis, n.name, "the hardware clock is set to local time").
-			Saw("RTC in local TZ: yes").Wanted("RTC in local TZ: no").Fix(n.fix(rtc.Remedy))
+			Saw("RTC in local TZ: yes").Wanted("RTC in local TZ: no").Fix(checks.On(n.name) + rtc.Remedy)
 	}
 	return rtc.Pass(n.basis, n.name, "the hardware clock is set to UTC")
 }
@@ -187,10 +184,7 @@ func sameZone(z string) string {
 func platformWide(nodes []node) checks.Proof {
 	var all []checks.Proof
 	for _, n := range nodes {
-		all = append(all, n.basis)
-		for _, s := range n.servers {
-			all = append(all, s.Proof())
-		}
+		all = append(all, n.basis, checks.Together(n.servers...))
 	}
 	return checks.Together(all...).Part().Platform()
 }
@@ -198,14 +192,12 @@ func platformWide(nodes []node) checks.Proof {
 // judgeZones compares the nodes with what most of them have.
 func judgeZones(nodes []node) []checks.Finding {
 	byZone := map[string][]string{}
-	var unseen []string
 	for _, n := range nodes {
-		if z := sameZone(n.zone()); z != "" {
-			byZone[z] = append(byZone[z], n.name)
-		} else {
-			unseen = append(unseen, n.name)
-		}
+		z := sameZone(n.zone())
+		byZone[z] = append(byZone[z], n.name)
 	}
+	unseen := byZone[""]
+	delete(byZone, "")
 	known := len(nodes) - len(unseen)
 	if known < 2 {
 		return nil
@@ -230,12 +222,11 @@ func judgeZones(nodes []node) []checks.Finding {
 
 // judgeSources says of the node whether any server responds, and of each unusable
 // one why. When all are unusable, that is one fault, not one for each.
-func judgeSources(n node, wrong []asked) []checks.Finding {
-	var good, names, faults []string
+func judgeSources(n node) []checks.Finding {
+	var good, faults []string
 	var bad []checks.Finding
 	for _, s := range n.servers {
-		name := s.Target.Name
-		names = append(names, name)
+		name := s.Node()
 		_, got := s.Got()
 		switch fault := s.fault(); {
 		case !got:
@@ -247,42 +238,44 @@ func judgeSources(n node, wrong []asked) []checks.Finding {
 			good = append(good, name)
 		}
 	}
-	for _, s := range wrong {
-		bad = append(bad, sources.Warn(s, s.Target.Name, "%s disagrees with the majority of the time servers", s.Target.Name).
-			Saw("according to "+s.Target.Name+" the clock is "+apart(s.Best.Offset)).
-			Fix(n.fix(fmt.Sprintf("# replace %s in %s, or correct its clock", s.Target.Name, n.machine.Sources.File))))
+	for _, s := range n.wrong {
+		bad = append(bad, sources.Warn(s, s.Node(), "%s disagrees with the majority of the time servers", s.Node()).
+			Saw("according to "+s.Node()+" the clock is "+apart(s.Best.Offset)).
+			Fix(checks.On(n.name)+fmt.Sprintf("# replace %s in %s, or correct its clock", s.Node(), n.machine.Sources.File)))
 	}
-	whole := judgeAllSources(n, good, names, faults)
+	whole := judgeAllSources(n, good, faults)
 	switch {
 	case n.unseen == "" && (n.guest() || len(n.machine.Sources.Servers) == 0):
 		return []checks.Finding{whole} // the servers are not the node's own
-	case len(names) > 0 && len(faults) == len(names):
+	case len(faults) > 0 && len(faults) == len(n.servers):
 		return []checks.Finding{whole.Saw(strings.Join(faults, "\n")).Wanted("at least one response")}
 	}
 	return append([]checks.Finding{whole}, bad...)
 }
 
-func judgeAllSources(n node, good, names, faults []string) checks.Finding {
+func judgeAllSources(n node, good, faults []string) checks.Finding {
 	conf := n.machine.Sources
+	clocks := strings.Join(conf.Refclocks, ", ")
 	switch {
 	case n.unseen != "":
 		return sources.Unknown(n.basis, n.name, "could not be seen: %s", n.unseen)
 	case n.guest():
 		return sources.Skip(n.basis, n.name, "in a container (%s) the clock is the host's: the time servers are configured there", n.machine.Container)
-	case len(conf.Servers) == 0 && len(conf.Refclocks) > 0:
-		return sources.Pass(n.basis, n.name, "the clock follows %s, a reference clock of this machine (%s)", strings.Join(conf.Refclocks, ", "), conf.File)
+	case len(conf.Servers) == 0 && clocks != "":
+		return sources.Pass(n.basis, n.name, "the clock follows %s, a reference clock of this machine (%s)", clocks, conf.File)
 	case len(conf.Servers) == 0:
 		return sources.Warn(n.basis, n.name, "no time server is configured").
 			Saw("no server in chrony.conf, ntp.conf or timesyncd.conf, none from DHCP").Wanted("at least one")
 	case len(good) > 0:
 		return sources.Pass(checks.Together(n.basis, checks.Together(n.servers...).Part()), n.name, "%d of %d time servers respond: %s",
-			len(good), len(names), strings.Join(good, ", "))
-	case len(faults) < len(names), len(names) == 0:
-		return sources.Unknown(n.basis, n.name, "no time server of %s is known to respond", conf.File)
-	case len(conf.Refclocks) > 0:
-		return sources.Warn(n.basis, n.name, "no time server responds: the clock only follows %s", strings.Join(conf.Refclocks, ", "))
+			len(good), len(n.servers), strings.Join(good, ", "))
+	case len(faults) < len(n.servers), len(n.servers) == 0:
+		return sources.Unknown(n.basis, n.name, "no time server in %s is known to respond", conf.File)
+	case clocks != "":
+		return sources.Warn(n.basis, n.name, "no time server responds: the clock only follows %s", clocks)
 	}
-	return sources.Fail(n.basis, n.name, "none of the %d time servers in %s is usable: %s", len(names), conf.File, strings.Join(names, ", "))
+	return sources.Fail(n.basis, n.name, "none of the %d time servers in %s is usable: %s",
+		len(n.servers), conf.File, strings.Join(cluster.Nodes(n.servers), ", "))
 }
 
 // fault says why a server is unusable; empty when it is not.
@@ -306,16 +299,10 @@ func (a asked) fault() string {
 // believe splits the usable servers into the majority that agrees and the others,
 // which are wrong. Without a majority neither is known: then both are empty.
 func believe(servers []asked, tolerance time.Duration) (believed, wrong []asked) {
-	var usable []asked
-	for _, s := range servers {
-		if s.usable() != nil {
-			usable = append(usable, s)
-		}
-	}
+	usable := cluster.Those(servers, asked.usable)
 	slices.SortStableFunc(usable, func(a, b asked) int { return cmp.Compare(a.Best.Offset, b.Best.Offset) })
 	from, to := 0, 0 // the largest run within tolerance
-	for i := range usable {
-		j := i
+	for i, j := 0, 0; i < len(usable); i++ {
 		for j < len(usable) && usable[j].Best.Offset-usable[i].Best.Offset <= tolerance {
 			j++
 		}
@@ -330,12 +317,11 @@ func believe(servers []asked, tolerance time.Duration) (believed, wrong []asked)
 }
 
 func (l limits) judgeOffset(n node) checks.Finding {
-	believed, _ := believe(n.servers, l.warn)
-	if len(believed) == 0 {
+	if len(n.believed) == 0 {
 		return l.judgeDisagreement(n)
 	}
-	best := slices.MinFunc(believed, func(a, b asked) int { return cmp.Compare(a.Best.Delay, b.Best.Delay) })
-	basis := checks.Together(believed...)
+	best := slices.MinFunc(n.believed, func(a, b asked) int { return cmp.Compare(a.Best.Delay, b.Best.Delay) })
+	basis := checks.Together(n.believed...)
 	off, is := best.Best.Offset.Abs(), apart(best.Best.Offset)
 	// The way there and the way back may differ by as much as both take.
 	doubt := best.Best.Delay / 2
@@ -347,17 +333,17 @@ func (l limits) judgeOffset(n node) checks.Finding {
 	case off-doubt > l.warn:
 		f = offset.Warn(basis, n.name, "the clock is %s", is)
 	case off > l.warn:
-		return offset.Unknown(basis, n.name, "%s took %v to respond, too long to measure the clock by", best.Target.Name, rounded(best.Best.Delay)).
+		return offset.Unknown(basis, n.name, "%s took %v to respond, too long to measure the clock by", best.Node(), rounded(best.Best.Delay)).
 			Saw(fmt.Sprintf("%s, give or take %v", is, rounded(doubt)))
 	default:
 		f = offset.Pass(basis, n.name, "the clock is %s", is)
 	}
 	for _, s := range n.machine.Services {
 		if step := stepping[s]; step != "" && f.Status != checks.Pass {
-			f = f.Fix(n.fix(step))
+			f = f.Fix(checks.On(n.name) + step)
 		}
 	}
-	return f.Saw(fmt.Sprintf("%s according to %s, %v away, the nearest of %d", is, best.Target.Name, rounded(best.Best.Delay), len(believed))).
+	return f.Saw(fmt.Sprintf("%s according to %s, %v away, the nearest of %d", is, best.Node(), rounded(best.Best.Delay), len(n.believed))).
 		Wanted("within " + limit.String())
 }
 
@@ -369,11 +355,9 @@ var stepping = map[string]string{"chronyd": "chronyc makestep", "systemd-timesyn
 func (l limits) judgeDisagreement(n node) checks.Finding {
 	var offsets []time.Duration
 	var said []string
-	for _, s := range n.servers {
-		if r := s.usable(); r != nil {
-			offsets = append(offsets, r.Offset.Abs())
-			said = append(said, fmt.Sprintf("%s according to %s", apart(r.Offset), s.Target.Name))
-		}
+	for _, s := range cluster.Those(n.servers, asked.usable) {
+		offsets = append(offsets, s.Best.Offset.Abs())
+		said = append(said, fmt.Sprintf("%s according to %s", apart(s.Best.Offset), s.Node()))
 	}
 	clocks := strings.Join(n.machine.Sources.Refclocks, ", ")
 	basis := checks.Together(n.servers...)
@@ -389,7 +373,7 @@ func (l limits) judgeDisagreement(n node) checks.Finding {
 		return offset.Pass(basis, n.name, "the clock is within %s of every time server", l.warn).Saw(strings.Join(said, ", "))
 	}
 	return offset.Warn(basis, n.name, "the time servers disagree, so whether the clock is right is unknown").
-		Saw(strings.Join(said, ", ")).Fix(n.fix("# configure at least three time servers: when two differ, neither can be trusted"))
+		Saw(strings.Join(said, ", ")).Fix(checks.On(n.name) + "# configure at least three time servers: when two differ, neither can be trusted")
 }
 
 // judgeSpread compares the clocks of nodes by the server that most of them
@@ -407,31 +391,27 @@ func (l limits) judgeSpread(nodes []node) []checks.Finding {
 	if last.offset-middle > middle-first.offset {
 		far = last
 	}
-	var unseen []string
-	for _, n := range nodes {
-		if n.unmeasured && !slices.ContainsFunc(offsets, func(o nodeOffset) bool { return o.node == n.name }) {
-			unseen = append(unseen, n.name)
-		}
-	}
+	unseen := cluster.Nodes(cluster.Those(nodes, func(n node) bool {
+		return n.unmeasured && !slices.ContainsFunc(offsets, func(o nodeOffset) bool { return o.node == n.name })
+	}))
+	said := fmt.Sprintf("up to %v apart according to %s; %s is farthest from the others", rounded(spread), server, far.node)
+	saw := fmt.Sprintf("%s %s, %s %s", first.node, apart(first.offset), last.node, apart(last.offset))
 	basis := platformWide(nodes)
-	verdict, limit := offset.Warn, l.warn
+	var f checks.Finding
 	switch {
 	case surely > l.fail:
-		verdict, limit = offset.Fail, l.fail
+		f = offset.Fail(basis, everyNode, "the clocks of the nodes are %s", said).Saw(saw).Wanted("within " + l.fail.String())
 	case surely > l.warn:
+		f = offset.Warn(basis, everyNode, "the clocks of the nodes are %s", said).Saw(saw).Wanted("within " + l.warn.String())
 	case spread > l.warn:
-		return []checks.Finding{offset.Unknown(basis, everyNode, "%s took too long to respond to compare the clocks of the nodes", server)}
+		f = offset.Unknown(basis, everyNode, "%s took too long to respond to compare the clocks of the nodes", server)
 	case len(unseen) > 0:
-		return []checks.Finding{offset.Unknown(basis, everyNode, "the clocks of %d nodes are within %v of each other according to %s; that of %s is unknown",
-			len(offsets), rounded(spread), server, strings.Join(unseen, ", "))}
+		f = offset.Unknown(basis, everyNode, "the clocks of %d nodes are within %v of each other according to %s; that of %s is unknown",
+			len(offsets), rounded(spread), server, strings.Join(unseen, ", "))
 	default:
-		return []checks.Finding{offset.Pass(basis, everyNode, "the clocks of %d nodes are within %v of each other according to %s", len(offsets), rounded(spread), server)}
+		f = offset.Pass(basis, everyNode, "the clocks of %d nodes are within %v of each other according to %s", len(offsets), rounded(spread), server)
 	}
-	return []checks.Finding{
-		verdict(basis, everyNode, "the clocks of the nodes are up to %v apart according to %s; %s is farthest from the others", rounded(spread), server, far.node).
-			Saw(fmt.Sprintf("%s %s, %s %s", first.node, apart(first.offset), last.node, apart(last.offset))).
-			Wanted("within " + limit.String()),
-	}
+	return []checks.Finding{f}
 }
 
 // nodeOffset is the offset that one node measured.
@@ -446,15 +426,13 @@ type nodeOffset struct {
 func commonServer(nodes []node) (string, []nodeOffset) {
 	byServer := map[string][]nodeOffset{}
 	for _, n := range nodes {
-		for _, s := range n.servers {
-			if r := s.usable(); r != nil {
-				byServer[s.Target.Name] = append(byServer[s.Target.Name], nodeOffset{n.name, r.Offset, r.Delay / 2})
-			}
+		for _, s := range cluster.Those(n.servers, asked.usable) {
+			byServer[s.Node()] = append(byServer[s.Node()], nodeOffset{n.name, s.Best.Offset, s.Best.Delay / 2})
 		}
 	}
 	var best string
-	for name, offsets := range byServer {
-		if d := len(offsets) - len(byServer[best]); d > 0 || d == 0 && name < best {
+	for _, name := range slices.Sorted(maps.Keys(byServer)) {
+		if len(byServer[name]) > len(byServer[best]) {
 			best = name
 		}
 	}

@@ -2,6 +2,7 @@ package clock
 
 import (
 	"cmp"
+	"fmt"
 	"io/fs"
 	"net"
 	"path"
@@ -32,6 +33,23 @@ func (s server) String() string {
 		return s.Name
 	}
 	return net.JoinHostPort(s.Name, strconv.Itoa(s.Port))
+}
+
+// parseServers reads names such as "ntp.example.com" and "ntp.example.com:1123".
+func parseServers(names []string) ([]server, error) {
+	var out []server
+	for _, name := range names {
+		host, port, err := net.SplitHostPort(name)
+		if err != nil {
+			host, port = name, strconv.Itoa(ntpPort)
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 || host == "" || strings.ContainsAny(host, " \t/[]") {
+			return nil, fmt.Errorf("%q: want a name or an address, and perhaps a port", name)
+		}
+		out = append(out, server{host, int(n)})
+	}
+	return out, nil
 }
 
 // A configuration is where a time service takes the time from.
@@ -94,7 +112,7 @@ func (r *chronyReader) read(file string) {
 		}
 		switch args := f[1:]; strings.ToLower(f[0]) {
 		case "server", "pool", "peer":
-			r.add(file, args[0], option(args[1:], "port", ntpPort))
+			r.add(file, args[0], portOption(args[1:]))
 		case "refclock":
 			r.clock(file, strings.Join(args[:min(2, len(args))], " "))
 		case "include":
@@ -117,14 +135,14 @@ func (r *chronyReader) readAll(folders []string, pattern string) {
 	}
 }
 
-// option finds the number that follows a word.
-func option(args []string, name string, otherwise int) int {
-	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
-		if n, err := strconv.Atoi(args[i+1]); err == nil && n > 0 && n < 1<<16 {
-			return n
+// portOption is the number that follows "port".
+func portOption(args []string) int {
+	if i := slices.Index(args, "port"); i >= 0 && i+1 < len(args) {
+		if n, err := strconv.ParseUint(args[i+1], 10, 16); err == nil && n > 0 {
+			return int(n)
 		}
 	}
-	return otherwise
+	return ntpPort
 }
 
 // ntpd reads ntp.conf(5) of ntpd and NTPsec, and OpenNTPD's.
@@ -134,64 +152,52 @@ func ntpd(host checks.Host) configuration {
 		text, _ := host.ReadFile(file)
 		for line := range strings.Lines(text) {
 			line, _, _ = strings.Cut(line, "#")
-			c.ntpdLine(file, strings.Fields(line))
+			words := slices.DeleteFunc(strings.Fields(line), func(s string) bool { return s == "-4" || s == "-6" })
+			if len(words) < 2 {
+				continue
+			}
+			name := words[1]
+			// 127.127.t.u is a clock on the machine; type 1 is its own, undisciplined one.
+			clock, local := strings.CutPrefix(name, "127.127.")
+			switch words[0] {
+			case "server", "servers", "pool", "peer":
+				if !local {
+					c.add(file, name, ntpPort)
+				} else if !strings.HasPrefix(clock, "1.") {
+					c.clock(file, name)
+				}
+			case "refclock":
+				c.clock(file, name)
+			}
 		}
 	}
 	return c
-}
-
-func (c *configuration) ntpdLine(file string, words []string) {
-	words = slices.DeleteFunc(words, func(s string) bool { return s == "-4" || s == "-6" })
-	if len(words) < 2 {
-		return
-	}
-	name := words[1]
-	switch words[0] {
-	case "server", "servers", "pool", "peer":
-		// 127.127.t.u is a clock on the machine; type 1 is its own, undisciplined one.
-		if clock, ok := strings.CutPrefix(name, "127.127."); !ok {
-			c.add(file, name, ntpPort)
-		} else if !strings.HasPrefix(clock, "1.") {
-			c.clock(file, name)
-		}
-	case "refclock":
-		c.clock(file, name)
-	}
 }
 
 // timesyncd reads timesyncd.conf(5) and the servers that networkd learned from
 // DHCP. FallbackNTP is for when neither names one; where it is not set, the
 // packaged file shows the compiled-in list in a comment.
 func timesyncd(host checks.Host) configuration {
-	var conf, builtin, fallback configuration
+	const link = "run/systemd/netif/state"
+	keys := []string{"NTP", "FallbackNTP", "#FallbackNTP"}
+	lists := make([]configuration, len(keys))
 	for _, file := range timesyncdFiles(host) {
 		text, _ := host.ReadFile(file)
 		for line := range strings.Lines(text) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-			switch strings.TrimSpace(key) {
-			case "NTP":
-				conf.assign(file, value)
-			case "FallbackNTP":
-				fallback.assign(file, value)
-			case "#FallbackNTP":
-				builtin.assign(file, value)
+			if i := slices.Index(keys, strings.TrimSpace(key)); i >= 0 {
+				lists[i].assign(file, value)
 			}
 		}
 	}
-	const link = "run/systemd/netif/state"
 	text, _ := host.ReadFile(link)
 	for line := range strings.Lines(text) {
 		if list, ok := strings.CutPrefix(line, "NTP="); ok {
-			conf.addAll(link, list)
+			lists[0].addAll(link, list)
 		}
 	}
-	switch {
-	case conf.File != "":
-		return conf
-	case fallback.File != "":
-		return fallback
-	}
-	return builtin
+	first := slices.IndexFunc(lists, func(c configuration) bool { return c.File != "" })
+	return lists[max(first, 0)]
 }
 
 // timesyncdFiles are the main files, and the drop-ins in the order of their names.
