@@ -21,22 +21,29 @@ const (
 )
 
 // judge decides for each vantage separately.
-func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
-	var out []checks.Finding
-	var clusters []checks.Cluster
+func judge(scope checks.Scope, seen checks.Record) (out []checks.Finding, clusters []checks.Cluster) {
 	all := views(scope, seen)
 	for _, vantage := range scope.Vantages {
-		v, looked := all[vantage.Node]
-		switch {
-		case looked:
+		if v, looked := all[vantage.Node]; looked {
 			findings, found := v.judge()
 			out, clusters = append(out, findings...), append(clusters, found...)
-		case !clustered(scope):
+		} else if !clustered(scope) {
 			out = append(out, judgeSingle(scope, vantage.Node, seen)...)
 		}
-		v.scope, v.Vantage = scope, vantage.Node
 		out = append(out, judgeDatabases(vantage.Node, seen)...)
-		out = append(out, v.judgeLocal(seen)...)
+		if clustered(scope) && len(balanced(scope, vantage.Node)) == 0 {
+			out = append(out, skipHAProxy(scope, vantage.Node))
+		}
+	}
+	for s := range services.In(seen) {
+		out = append(out, judgeService(s))
+	}
+	for s := range balancers.In(seen) {
+		v := all[s.Vantage]
+		v.scope = scope // also where no member was looked at
+		for _, port := range balanced(scope, s.Target.Name) {
+			out = append(out, v.judgeHAProxy(s, port))
+		}
 	}
 	return out, clusters
 }
@@ -66,7 +73,7 @@ func judgeSingle(scope checks.Scope, vantage string, seen checks.Record) []check
 	}
 	for s := range logins.In(seen) {
 		if said, _ := s.Got(); s.Vantage == vantage && said.Version > 0 {
-			out = append(out, judgeMajor(scope, s, s.Target.Node, said.Version))
+			out = append(out, judgeServer(scope, s, s.Target.Node, said.Version, 0))
 		}
 	}
 	return out
@@ -81,7 +88,7 @@ func (v view) judgeMember(m member) checks.Finding {
 	case m.silent() && m.Contact.State != "":
 		return agreement.Fail(m, name, "Patroni on %s %s", name, m.Contact).
 			Saw(m.Contact.String()).Wanted(fmt.Sprintf("a response on port %d", portPatroni)).
-			Fix(on(name)+"systemctl status patroni; journalctl -u patroni -n 50").
+			Fix(checks.On(name)+"systemctl status patroni; journalctl -u patroni -n 50").
 			Needing(checks.PingOf(name), checks.PortOf(name, portPatroni, "tcp"))
 	case m.silent():
 		return agreement.Unseen(m, name)
@@ -95,7 +102,7 @@ func (v view) judgeMember(m member) checks.Finding {
 		return agreement.Fail(m, name, "Patroni on %s responds, but the cluster does not list it", name).
 			Saw("not among the members").Wanted("a member " + m.name)
 	case m.Cluster == nil:
-		return agreement.Unknown(m, name, "%s does not report the cluster: %s", name, cmp.Or(m.ClusterUnseen, &checks.Unseen{Code: checks.Failed})).
+		return agreement.Unknown(m, name, "%s does not report the cluster: %s", name, m.ClusterUnseen).
 			Needing(unlocked.On(name))
 	}
 	return agreement.Pass(m, name, "%s responds as a member of %s", name, m.Status.Patroni.Scope).With("version", "Patroni "+m.Status.Patroni.Version)
@@ -113,7 +120,6 @@ func (v view) reference() status {
 	return status{}
 }
 
-// reporting are the members that report the cluster.
 func (v view) reporting() []member { return v.those(func(m member) bool { return m.Cluster != nil }) }
 
 // judgeAgreement compares what the members report of each other: who is there and
@@ -121,7 +127,7 @@ func (v view) reporting() []member { return v.those(func(m member) bool { return
 func (v view) judgeAgreement() checks.Finding {
 	reporting := v.reporting()
 	if len(reporting) == 0 {
-		return v.becauseStoreless(v.becauseSilent(agreement.Unknown(v.proof, subject, "no member reports the cluster")))
+		return v.becauseStoreless(v.unknown(agreement, "no member reports the cluster"))
 	}
 	reports := map[string]bool{}
 	var lines []string
@@ -131,7 +137,14 @@ func (v view) judgeAgreement() checks.Finding {
 		lines = append(lines, fmt.Sprintf("%s: %s; leader: %s", m.Node(), list(names), cmp.Or(m.Cluster.leader(), "none")))
 	}
 	saw, names := strings.Join(lines, "\n"), reporting[0].Cluster.names()
-	switch strangers, twice := v.strangers(names), repeated(names); {
+	twice := slices.Compact(cluster.Those(names, func(name string) bool {
+		first, _ := slices.BinarySearch(names, name)
+		return slices.Contains(names[first+1:], name)
+	}))
+	strangers := cluster.Those(names, func(name string) bool {
+		return !slices.ContainsFunc(v.Members, func(m member) bool { return strings.EqualFold(m.name, name) })
+	})
+	switch {
 	case len(reports) > 1:
 		f := agreement.Fail(v.proof, subject, "the members report different clusters").Saw(saw).Wanted("the same from every member")
 		if len(v.leading().Yes) > 1 {
@@ -145,35 +158,20 @@ func (v view) judgeAgreement() checks.Finding {
 			Saw(saw).Wanted("only members that are in the inventory").
 			Fix(patronictl + "list   # add the node to postgresServers, or stop Patroni there")
 	case len(reporting) < len(v.Members):
-		return v.becauseStoreless(v.becauseSilent(agreement.Unknown(v.proof, subject, "not every member reports the cluster%s", v.missing()).Saw(saw)))
+		return v.becauseStoreless(v.unknown(agreement, "not every member reports the cluster%s", v.missing()).Saw(saw))
 	}
 	return agreement.Pass(v.proof, subject, "every member reports the same cluster: %s", list(names))
-}
-
-// strangers are the names that are no node's.
-func (v view) strangers(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		return slices.ContainsFunc(v.Members, func(m member) bool { return same(m.name, name) })
-	})
-}
-
-// repeated are the names that a sorted list holds more than once, each once.
-func repeated(names []string) []string {
-	var out []string
-	for i, name := range names {
-		if i > 0 && name == names[i-1] {
-			out = append(out, name)
-		}
-	}
-	return slices.Compact(out)
 }
 
 // judgeLeader counts leaders by what members report of themselves: the lock in the
 // store may be a dead member's until it expires.
 func (v view) judgeLeader() checks.Finding {
-	leading, holder := v.leading(), v.holder()
+	leading, holder := v.leading(), ""
+	for _, m := range v.reporting() {
+		holder = cmp.Or(holder, m.Cluster.leader())
+	}
 	names := list(cluster.Nodes(leading.Yes))
-	absent := v.those(func(m member) bool { return m.silent() && holder != "" && same(m.name, holder) })
+	absent := v.those(func(m member) bool { return m.silent() && holder != "" && strings.EqualFold(m.name, holder) })
 	switch answer := leading.ExactlyOne(); {
 	case len(leading.Yes) > 1:
 		return leader.Fail(v.proof, subject, "%s accept writes at the same time: their databases diverge", names).
@@ -182,17 +180,17 @@ func (v view) judgeLeader() checks.Finding {
 	case len(leading.Yes) == 1 && leading.Yes[0].Status != nil && leading.Yes[0].Status.Role == standbyLeader:
 		return leader.Fail(v.proof, subject, "%s leads a standby cluster: no node accepts writes", names).
 			Saw(v.roles()).Wanted("a leader that accepts writes").
-			Fix(on(names) + patronictl + "edit-config   # remove standby_cluster").Stops()
+			Fix(checks.On(names) + patronictl + "edit-config   # remove standby_cluster").Stops()
 	case answer == cluster.Yes:
 		return leader.Pass(v.proof, subject, "%s is the leader%s", names, v.missing()).Saw(v.roles())
 	case len(leading.Yes) == 1:
-		return v.becauseSilent(leader.Unknown(v.proof, subject, "%s is a leader, but %s may be one as well", names, list(cluster.Nodes(leading.Unseen))).Saw(v.roles()))
+		return v.unknown(leader, "%s is a leader, but %s may be one as well", names, list(cluster.Nodes(leading.Unseen))).Saw(v.roles())
 	case len(absent) > 0:
-		return v.becauseSilent(leader.Unknown(v.proof, subject, "%s holds the leader lock but does not respond", holder))
+		return v.unknown(leader, "%s holds the leader lock but does not respond", holder)
 	case len(leading.Unseen) == len(v.Members):
-		return v.becauseSilent(leader.Unknown(v.proof, subject, "no member reports whether it is the leader"))
+		return v.unknown(leader, "no member reports whether it is the leader")
 	case answer == cluster.Unseen:
-		return v.becauseStoreless(v.becauseSilent(leader.Unknown(v.proof, subject, "no database node was seen to be the leader%s", v.missing()).Saw(v.roles())))
+		return v.becauseStoreless(v.unknown(leader, "no database node was seen to be the leader%s", v.missing()).Saw(v.roles()))
 	}
 	return v.becauseStoreless(leader.Fail(v.proof, subject, "no database node is the leader%s", v.missing()).Saw(v.roles()).Wanted("one leader")).Stops()
 }
@@ -216,15 +214,13 @@ func (v view) roles() string {
 // judgePaused trusts any one member: a pause is the whole cluster's.
 func (v view) judgePaused() checks.Finding {
 	reporting := v.those(func(m member) bool { return m.Status != nil || m.Cluster != nil })
-	pausing := cluster.Those(reporting, func(m member) bool {
-		return m.Status != nil && m.Status.Pause || m.Cluster != nil && m.Cluster.Pause
-	})
+	pausing := cluster.Those(reporting, func(m member) bool { return m.last().Pause || m.Cluster != nil && m.Cluster.Pause })
 	switch {
 	case len(pausing) > 0:
 		return paused.Warn(v.proof, subject, "automatic failover is paused, according to %s", list(cluster.Nodes(pausing))).
 			Saw("maintenance mode").Wanted("automatic failover")
 	case len(reporting) == 0:
-		return v.becauseSilent(paused.Unknown(v.proof, subject, "no member reports whether automatic failover is paused"))
+		return v.unknown(paused, "no member reports whether automatic failover is paused")
 	}
 	return paused.Pass(v.proof, subject, "automatic failover is enabled%s", v.missing())
 }
@@ -254,11 +250,11 @@ func judgeUnlocked(m member) checks.Finding {
 	return unlocked.Pass(m, name, "%s can reach the store and knows who holds the leader lock", name).Saw(saw)
 }
 
-// judgeVersion also warns where another node runs a newer minor version.
+// judgeVersion compares with the newest version that another node runs.
 func (v view) judgeVersion(m member) checks.Finding {
 	name := m.Node()
 	own, proof := m.version()
-	newest := own
+	newest := 0
 	for _, other := range v.Members {
 		runs, _ := other.version()
 		newest = max(newest, runs)
@@ -267,24 +263,21 @@ func (v view) judgeVersion(m member) checks.Finding {
 		return version.Unknown(m, name, "%s does not report its version of PostgreSQL", name).
 			Needing(agreement.On(name), replicas.On(name), leader.On(subject))
 	}
-	f := judgeMajor(v.scope, proof, name, own)
-	if f.Status == checks.Pass && newest > own {
-		return version.Warn(proof, name, "%s runs PostgreSQL %s, another node runs %s", name, number(own), number(newest)).
-			Saw(number(own)).Wanted(number(newest)).
-			Fix(on(name) + "apt-get install --only-upgrade postgresql-16   # RHEL: dnf update postgresql16-server\n" + patronictl + "restart carbonio-psql-cluster " + name + onRHEL)
-	}
-	return f
+	return judgeServer(v.scope, proof, name, own, newest)
 }
 
-func judgeMajor(scope checks.Scope, b checks.Basis, node string, runs int) checks.Finding {
+func judgeServer(scope checks.Scope, b checks.Basis, node string, runs, newest int) checks.Finding {
 	release := scope.Vantage(node).Release
 	saw, want := number(runs), fmt.Sprint(wanted)
 	switch {
 	case runs/10000 < wanted && !release.Before(platform.R25_6):
 		return version.Fail(b, node, "%s runs PostgreSQL %s, but Carbonio %s needs %s", node, saw, release, want).Saw(saw).Wanted(want).
-			Fix(on(node) + "pg_lsclusters   # pg_upgradecluster or pg_upgrade to 16, as the release notes describe")
+			Fix(checks.On(node) + "pg_lsclusters   # pg_upgradecluster or pg_upgrade to 16, as the release notes describe")
 	case runs/10000 > wanted:
 		return version.Warn(b, node, "%s runs PostgreSQL %s, which is newer than Carbonio supports", node, saw).Saw(saw).Wanted(want)
+	case newest > runs:
+		return version.Warn(b, node, "%s runs PostgreSQL %s, another node runs %s", node, saw, number(newest)).Saw(saw).Wanted(number(newest)).
+			Fix(checks.On(node) + "apt-get install --only-upgrade postgresql-16   # RHEL: dnf update postgresql16-server\n" + patronictl + "restart carbonio-psql-cluster " + node + onRHEL)
 	}
 	return version.Pass(b, node, "%s runs PostgreSQL %s", node, saw)
 }
@@ -296,7 +289,9 @@ func number(version int) string { return fmt.Sprintf("%d.%d", version/10000, ver
 // was found of its replication.
 func (v view) able(m member, replication checks.Finding) cluster.Answer {
 	switch {
-	case replication.Status == checks.Pass, replication.Status == checks.Warn, v.confirmed(m):
+	case replication.Status == checks.Pass, replication.Status == checks.Warn:
+		return cluster.Yes
+	case m.silent() && v.named(m) && v.streams(m) == streaming: // it may be that only we cannot reach it
 		return cluster.Yes
 	case replication.Status == checks.Fail, m.silent() && m.Contact.State != "":
 		return cluster.No
@@ -326,15 +321,15 @@ func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	spare, _ := cluster.Spare(c)
 	switch answer := cluster.Survives(c, 1); {
 	case len(v.those(member.silent)) == len(v.Members):
-		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "no database node reported its status"))
+		return v.unknown(tolerance, "no member reports its status")
 	case len(leading.Yes) != 1:
-		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "without exactly one leader it is unknown how many nodes can be lost")).Needing(leader.On(subject))
+		return v.unknown(tolerance, "without exactly one leader it is unknown how many nodes can be lost").Needing(leader.On(subject))
 	case answer == cluster.Yes:
 		return tolerance.Pass(v.proof, subject, "%d of %d database nodes work: %d more can be lost", len(c.Able), len(c.Members), spare)
 	case answer == cluster.Unseen && len(c.Able) == 0:
-		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "%s may be a leader as well: it is unknown how many nodes can be lost", list(cluster.Nodes(leading.Unseen)))).Needing(leader.On(subject))
+		return v.unknown(tolerance, "%s may be a leader as well: it is unknown how many nodes can be lost", list(cluster.Nodes(leading.Unseen))).Needing(leader.On(subject))
 	case answer == cluster.Unseen:
-		return v.becauseSilent(tolerance.Unknown(v.proof, subject, "only %s was seen to work%s", list(c.Able), v.missing()))
+		return v.unknown(tolerance, "only %s was seen to work%s", list(c.Able), v.missing())
 	}
 	f := tolerance.Fail(v.proof, subject, "PostgreSQL stops if %s is lost as well", list(c.Able)).
 		Saw(fmt.Sprintf("%d of %d database nodes work", len(c.Able), len(c.Members))).Wanted("at least two that work")

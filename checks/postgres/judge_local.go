@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
@@ -59,29 +60,12 @@ func judgeOwners(b checks.Basis, s server) []checks.Finding {
 	return out
 }
 
-// judgeLocal judges the vantage itself: its units and its HAProxy.
-func (v view) judgeLocal(seen checks.Record) []checks.Finding {
-	var out []checks.Finding
-	switch none := len(balanced(v.scope, v.Vantage)) == 0; {
-	case !clustered(v.scope): // judgeSingle has said so
-	case none && v.scope.Topology.Inventory == nil:
-		out = append(out, haproxy.Skip(checks.From(v.Vantage), "", "without an inventory it is unknown where HAProxy belongs"))
-	case none:
-		out = append(out, haproxy.Skip(checks.From(v.Vantage), "", "a directory server has no HAProxy: it needs port 389 itself"))
+// skipHAProxy says why a node of a cluster has none.
+func skipHAProxy(scope checks.Scope, vantage string) checks.Finding {
+	if scope.Topology.Inventory == nil {
+		return haproxy.Skip(checks.From(vantage), "", "without an inventory it is unknown where HAProxy belongs")
 	}
-	for s := range services.In(seen) {
-		if s.Vantage == v.Vantage {
-			out = append(out, judgeService(s))
-		}
-	}
-	for s := range balancers.In(seen) {
-		if s.Vantage == v.Vantage {
-			for _, port := range balanced(v.scope, s.Target.Name) {
-				out = append(out, v.judgeHAProxy(s, port))
-			}
-		}
-	}
-	return out
+	return haproxy.Skip(checks.From(vantage), "", "a directory server has no HAProxy: it needs port 389 itself")
 }
 
 // judgeService wants Patroni to start at boot, and nothing else to start PostgreSQL.
@@ -104,7 +88,7 @@ func judgeService(s checks.Sight[checks.Nothing, []unit]) checks.Finding {
 		}
 	}
 	failing := func(want, fix, format string, args ...any) checks.Finding {
-		return service.Fail(s, node, format, args...).Saw(strings.Join(saw, "\n")).Wanted(want).Fix(on(node) + fix)
+		return service.Fail(s, node, format, args...).Saw(strings.Join(saw, "\n")).Wanted(want).Fix(checks.On(node) + fix)
 	}
 	switch names := strings.Join(beside, " "); {
 	case len(beside) > 0:
@@ -134,7 +118,7 @@ func (v view) judgeHAProxy(s checks.Sight[checks.Nothing, balancer], port int) c
 		return haproxy.Fail(s, target, "nothing listens on port %d of %s", port, node).Saw("no listener").Wanted("haproxy")
 	case process != "" && process != "haproxy":
 		return haproxy.Fail(s, target, "port %d of %s is taken by %s, not by HAProxy", port, node, process).Saw(process).Wanted("haproxy").
-			Fix(on(node) + fmt.Sprintf("ss -lntp 'sport = :%d'   # disable its unit: systemctl disable --now …\nsystemctl restart haproxy", port))
+			Fix(checks.On(node) + fmt.Sprintf("ss -lntp 'sport = :%d'   # disable its unit: systemctl disable --now …\nsystemctl restart haproxy", port))
 	case port == portStats && b.Unread != "":
 		return haproxy.Unknown(s, target, "the statistics cannot be read: %s", b.Unread)
 	case port == portStats:
@@ -142,107 +126,66 @@ func (v view) judgeHAProxy(s checks.Sight[checks.Nothing, balancer], port int) c
 	case !stats || b.Unread != "":
 		return haproxy.Unknown(s, target, "something listens, but without statistics it is unknown where it forwards to").
 			Needing(haproxy.On(at(node, portStats)))
-	case port == portPostgres:
-		return v.judgeDatabaseBackends(s, b, target)
 	}
-	return v.judgeDirectoryBackends(s, b, target)
+	return v.judgeBackends(s, b, target, port)
 }
 
-// judgeDatabaseBackends wants the leader up, and no other: HAProxy asks Patroni of
-// each server, which responds 200 on the leader only.
-func (v view) judgeDatabaseBackends(s checks.Basis, b balancer, target string) checks.Finding {
-	servers, all := v.behind(b, platform.Database, portPostgres), v.holding(platform.Database)
-	up := servers.where(func(status string) bool { return strings.HasPrefix(status, "UP") })
-	unchecked := servers.where(func(status string) bool { return status == "no check" })
-	failing := func(want, format string, args ...any) checks.Finding {
-		return haproxy.Fail(s, target, format, args...).Saw(servers.String()).Wanted(want)
+func (v view) judgeBackends(s checks.Sight[checks.Nothing, balancer], b balancer, target string, port int) checks.Finding {
+	component, kind, verdict := platform.Database, "database node", v.judgeWrites
+	if port == portDirectory {
+		component, kind, verdict = platform.Directory, "directory server", judgeMasters
 	}
+	servers, all := v.behind(b, component, port), v.holding(component)
+	if len(servers) == 0 {
+		return haproxy.Fail(s, target, "HAProxy knows no %s", kind).Saw("no server").Wanted(list(all))
+	}
+	f := verdict(s, target, servers)
+	if f.Status == checks.Pass && len(servers) < len(all) {
+		f = haproxy.Warn(s, target, "HAProxy does not know every %s: when those it knows fail, it has none to forward to", kind).Wanted(list(all))
+	}
+	var lines []string
+	for _, s := range servers {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s (%s/%s): %s %s", s.node, s.Proxy, s.Name, s.Status, s.Check)))
+	}
+	return f.Saw(strings.Join(lines, "\n"))
+}
+
+// judgeWrites wants the leader up, and no other: HAProxy asks Patroni of each
+// server, which responds 200 on the leader only.
+func (v view) judgeWrites(s checks.Sight[checks.Nothing, balancer], target string, servers []known) checks.Finding {
+	up := cluster.Nodes(cluster.Those(servers, known.up))
+	unchecked := cluster.Nodes(cluster.Those(servers, known.unchecked))
 	l, led := v.leader()
 	switch {
-	case len(servers) == 0:
-		return failing(list(all), "HAProxy knows no database node").Saw("no server")
 	case len(unchecked) > 0:
-		return failing(fmt.Sprintf("check port %d", portPatroni), "HAProxy does not ask Patroni on %s for the leader", list(unchecked))
+		return haproxy.Fail(s, target, "HAProxy does not ask Patroni on %s for the leader", list(unchecked)).Wanted(fmt.Sprintf("check port %d", portPatroni))
 	case len(up) == 0:
-		return failing("the leader up", "HAProxy has no leader to forward to: it considers every database node down").Needing(leader.On(subject)).
-			Fix(on(v.Vantage) + "for node in " + strings.Join(all, " ") + `; do curl -s -o /dev/null -w "$node %{http_code}\n" http://$node:8008/; done   # 200 is what HAProxy waits for`)
+		return haproxy.Fail(s, target, "HAProxy has no leader to forward to: it considers every database node down").
+			Wanted("the leader up").Needing(leader.On(subject)).
+			Fix(checks.On(s.Vantage) + "for node in " + strings.Join(v.holding(platform.Database), " ") + `; do curl -s -o /dev/null -w "$node %{http_code}\n" http://$node:8008/; done   # 200 is what HAProxy waits for`)
 	case len(up) > 1:
-		return failing("only the leader up", "HAProxy sends writes to %s", list(up)).Needing(leader.On(subject))
-	case led && !same(up[0], l.Node()):
-		return failing(l.Node()+" up", "HAProxy forwards to %s, but the leader is %s", up[0], l.Node())
-	case len(servers) < len(all):
-		return haproxy.Warn(s, target, "HAProxy does not know every database node: after a failover it may have none to forward to").Saw(servers.String()).Wanted(list(all))
+		return haproxy.Fail(s, target, "HAProxy sends writes to %s", list(up)).Wanted("only the leader up").Needing(leader.On(subject))
+	case led && !strings.EqualFold(up[0], l.Node()):
+		return haproxy.Fail(s, target, "HAProxy forwards to %s, but the leader is %s", up[0], l.Node()).Wanted(l.Node() + " up")
 	case led:
-		return haproxy.Pass(s, target, "HAProxy forwards to %s, the leader", up[0]).Saw(servers.String())
+		return haproxy.Pass(s, target, "HAProxy forwards to %s, the leader", up[0])
 	}
-	return haproxy.Pass(s, target, "HAProxy forwards to %s alone", up[0]).Saw(servers.String())
+	return haproxy.Pass(s, target, "HAProxy forwards to %s alone", up[0])
 }
 
-// judgeDirectoryBackends wants every directory master up.
-func (v view) judgeDirectoryBackends(s checks.Basis, b balancer, target string) checks.Finding {
-	servers, all := v.behind(b, platform.Directory, portDirectory), v.holding(platform.Directory)
-	down := servers.where(func(status string) bool { return !strings.HasPrefix(status, "UP") && status != "no check" })
-	var f checks.Finding
-	switch {
-	case len(servers) == 0:
-		return haproxy.Fail(s, target, "HAProxy knows no directory server").Saw("no server").Wanted(list(all))
-	case len(down) == len(servers):
-		f = haproxy.Fail(s, target, "HAProxy considers every directory server down")
-	case len(down) > 0:
-		f = haproxy.Fail(s, target, "HAProxy considers %s down: if the other fails too, there is no directory", list(down))
-	case len(servers) < len(all):
-		return haproxy.Warn(s, target, "HAProxy does not know every directory server").Saw(servers.String()).Wanted(list(all))
-	default:
-		return haproxy.Pass(s, target, "HAProxy forwards to %d directory servers", len(servers)).Saw(servers.String())
+func judgeMasters(s checks.Sight[checks.Nothing, balancer], target string, servers []known) checks.Finding {
+	down := cluster.Nodes(cluster.Those(servers, func(k known) bool { return !k.up() && !k.unchecked() }))
+	f := haproxy.Fail(s, target, "HAProxy considers %s down: if the other fails too, there is no directory", list(down)).Wanted("both up")
+	switch len(down) {
+	case 0:
+		return haproxy.Pass(s, target, "HAProxy forwards to %d directory servers", len(servers))
+	case len(servers):
+		f = haproxy.Fail(s, target, "HAProxy considers every directory server down").Wanted("both up")
 	}
 	for _, name := range down {
 		f = f.Needing(checks.PortOf(name, portDirectory, "tcp"), checks.PingOf(name))
 	}
-	return f.Saw(servers.String()).Wanted("both up")
-}
-
-// A pool is the backends that stand for nodes of the platform.
-type pool []known
-
-type known struct {
-	backend
-	node string
-}
-
-// behind are the backends that stand for nodes with the component. PostgreSQL's
-// have the names of the nodes, the directory's are numbered in the order of the
-// inventory (haproxy.cfg); where the name does not tell, the address does.
-func (v view) behind(b balancer, component platform.Component, port int) pool {
-	var out pool
-	for _, s := range b.Backends {
-		for i, n := range v.scope.Topology.With(component) {
-			named := same(s.Name, n.Name) && component == platform.Database
-			numbered := component == platform.Directory && s.Name == "ldap-"+strconv.Itoa(i+1)
-			if named || numbered || s.Address != "" && s.Address == n.At(port) {
-				out = append(out, known{s, n.Name})
-				break
-			}
-		}
-	}
-	return out
-}
-
-func (p pool) where(holds func(status string) bool) []string {
-	var out []string
-	for _, s := range p {
-		if holds(s.Status) {
-			out = append(out, s.node)
-		}
-	}
-	return out
-}
-
-func (p pool) String() string {
-	lines := make([]string, len(p))
-	for i, s := range p {
-		lines[i] = strings.TrimSpace(fmt.Sprintf("%s (%s/%s): %s %s", s.node, s.Proxy, s.Name, s.Status, s.Check))
-	}
-	return strings.Join(lines, "\n")
+	return f
 }
 
 func (v view) holding(component platform.Component) []string {
@@ -251,4 +194,33 @@ func (v view) holding(component platform.Component) []string {
 		names = append(names, n.Name)
 	}
 	return names
+}
+
+// A known is a backend that stands for a node of the platform.
+type known struct {
+	backend
+	node string
+}
+
+func (k known) Node() string { return k.node }
+
+func (k known) up() bool        { return strings.HasPrefix(k.Status, "UP") }
+func (k known) unchecked() bool { return k.Status == "no check" }
+
+// behind are the backends that stand for nodes with the component. PostgreSQL's
+// have the names of the nodes, the directory's are numbered in the order of the
+// inventory (haproxy.cfg); where the name does not tell, the address does.
+func (v view) behind(b balancer, component platform.Component, port int) []known {
+	var out []known
+	for _, s := range b.Backends {
+		for i, n := range v.scope.Topology.With(component) {
+			named := strings.EqualFold(s.Name, n.Name) && component == platform.Database
+			numbered := component == platform.Directory && s.Name == "ldap-"+strconv.Itoa(i+1)
+			if named || numbered || s.Address != "" && s.Address == n.At(port) {
+				out = append(out, known{s, n.Name})
+				break
+			}
+		}
+	}
+	return out
 }

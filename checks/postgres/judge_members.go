@@ -18,7 +18,6 @@ type view struct {
 	scope checks.Scope
 	// proof is what a verdict on the whole cluster rests on: those that were seen.
 	proof checks.Proof
-	at    time.Time // of the last look at a member
 }
 
 // A member is what was seen of one database node.
@@ -44,18 +43,14 @@ func views(scope checks.Scope, seen checks.Record) map[string]view {
 		said, _ := s.Got()
 		login := asked[key{s.Vantage, s.Target.Node}]
 		sql, _ := login.Got()
-		return member{s, said, said.called(s.Target), sql, login.Proof()}
+		return member{Sight: s, answer: said, sql: sql, login: login.Proof()}
 	}) {
 		v := view{View: c, scope: scope}
 		var proofs []checks.Proof
-		for i := range v.Members {
-			m := &v.Members[i]
-			m.name = v.called(*m)
+		for i, m := range v.Members {
+			v.Members[i].name = v.called(m)
 			if proofs = append(proofs, m.Proof()); m.login != (checks.Proof{}) {
 				proofs = append(proofs, m.login)
-			}
-			if m.At.After(v.at) {
-				v.at = m.At
 			}
 		}
 		v.proof = checks.Together(proofs...).Part()
@@ -66,12 +61,15 @@ func views(scope checks.Scope, seen checks.Record) map[string]view {
 
 // called is what Patroni calls the member: by its own word, or by that of others.
 func (v view) called(m member) string {
-	for _, other := range v.Members {
-		if e, ok := other.entry(m.Target); ok && m.Cluster == nil && same(m.name, m.Node()) {
-			return e.Name
+	if m.Status != nil && m.Status.Patroni.Name != "" {
+		return m.Status.Patroni.Name
+	}
+	for _, by := range append([]member{m}, v.Members...) {
+		if name := by.entry(m.Target).Name; name != "" {
+			return name
 		}
 	}
-	return m.name
+	return m.Node()
 }
 
 func (v view) those(holds func(member) bool) []member { return cluster.Those(v.Members, holds) }
@@ -80,8 +78,8 @@ func (v view) those(holds func(member) bool) []member { return cluster.Those(v.M
 func (m member) silent() bool { return m.Status == nil }
 func (m member) told() bool   { return m.sql.Version > 0 }
 
-// last is the latest status of a member that reported one.
-func (m member) last() status { return *cmp.Or(m.Later, m.Status) }
+// last is the latest status that a member reported; empty when it did not.
+func (m member) last() status { return *cmp.Or(m.Later, m.Status, &status{}) }
 
 // version is that of PostgreSQL, and the proof of it; zero when it is not reported.
 func (m member) version() (int, checks.Proof) {
@@ -115,34 +113,19 @@ func (v view) leader() (member, bool) {
 	return leading[0], true
 }
 
-// holder is who holds the leader lock, according to the first that reports one.
-func (v view) holder() string {
-	for _, m := range v.reporting() {
-		if name := m.Cluster.leader(); name != "" {
-			return name
-		}
-	}
-	return ""
-}
-
 func (v view) named(m member) bool {
 	return slices.ContainsFunc(v.reporting(), func(other member) bool {
-		return slices.ContainsFunc(other.Cluster.Members, func(e entry) bool { return same(e.Name, m.name) })
+		return slices.ContainsFunc(other.Cluster.Members, func(e entry) bool { return strings.EqualFold(e.Name, m.name) })
 	})
 }
-
-// confirmed says whether a silent member works according to others: one streams to
-// it, and its Patroni has registered in the store recently. It may be that only we
-// cannot reach it.
-func (v view) confirmed(m member) bool { return m.silent() && v.named(m) && v.streams(m) == streaming }
 
 // streams is the state of the member's replication, according to whoever it
 // replicates from; empty when nobody streams to it.
 func (v view) streams(m member) string {
 	state := ""
-	for _, other := range v.those(func(m member) bool { return !m.silent() }) {
+	for _, other := range v.Members {
 		for _, s := range other.last().Replication {
-			if same(s.Name, application(m.name)) && state != streaming {
+			if strings.EqualFold(s.Name, application(m.name)) && state != streaming {
 				state = s.State
 			}
 		}
@@ -153,27 +136,24 @@ func (v view) streams(m member) string {
 // storeAge is how long the member had not seen the store when it responded, by its
 // own clock alone; false when it does not report that.
 func (m member) storeAge() (time.Duration, bool) {
-	if m.Status.DCSLastSeen <= 0 || m.Date.IsZero() {
+	if m.silent() || m.Status.DCSLastSeen <= 0 || m.Date.IsZero() {
 		return 0, false
 	}
 	return max(0, m.Date.Sub(time.Unix(m.Status.DCSLastSeen, 0))), true
 }
 
-// lost says whether the member has lost the store.
 func (m member) lost() bool {
-	if m.silent() {
-		return false
-	}
 	age, _ := m.storeAge()
-	return m.Status.Failsafe || age > ttl || m.Status.Unlocked && m.Cluster == nil
+	return !m.silent() && (m.Status.Failsafe || age > ttl || m.Status.Unlocked && m.Cluster == nil)
 }
 
-// becauseSilent and becauseStoreless give a finding an explanation: the members that
-// are silent, or that lost the store.
-func (v view) becauseSilent(f checks.Finding) checks.Finding {
-	return cluster.Because(f, agreement, v.those(member.silent))
+// unknown says that something of the whole cluster could not be seen, which the
+// members that are silent would explain.
+func (v view) unknown(c *checks.Check, format string, args ...any) checks.Finding {
+	return cluster.Because(c.Unknown(v.proof, subject, format, args...), agreement, v.those(member.silent))
 }
 
+// becauseStoreless explains a finding by the members that lost the store.
 func (v view) becauseStoreless(f checks.Finding) checks.Finding {
 	return cluster.Because(f, unlocked, v.those(member.lost))
 }

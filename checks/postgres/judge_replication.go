@@ -18,9 +18,10 @@ const recent = 24 * time.Hour
 // judgeTimeline compares the leader's timeline with the newest that is known.
 func (v view) judgeTimeline() checks.Finding {
 	newest, whose, past := v.newest()
+	latest := slices.MaxFunc(v.Members, func(a, b member) int { return a.At.Compare(b.At) })
 	var late []string
 	for _, f := range past {
-		if age := v.at.Sub(f.at); !f.at.IsZero() && age < recent {
+		if !f.at.IsZero() && latest.At.Sub(f.at) < recent {
 			late = append(late, fmt.Sprintf("%s: timeline %d, leader: %s", f.at.UTC().Format(time.RFC3339), f.timeline+1, cmp.Or(f.leader, "?")))
 		}
 	}
@@ -28,7 +29,7 @@ func (v view) judgeTimeline() checks.Finding {
 	led = led && l.Status != nil
 	switch {
 	case newest == 0:
-		return v.becauseSilent(timeline.Unknown(v.proof, subject, "no member reports its timeline"))
+		return v.unknown(timeline, "no member reports its timeline")
 	case led && l.Status.Timeline > 0 && l.Status.Timeline < newest:
 		return timeline.Fail(v.proof, subject, "the leader %s is on timeline %d, which is older than %d of %s", l.Node(), l.Status.Timeline, newest, whose).
 			Saw(v.roles()).Wanted(fmt.Sprintf("a leader on timeline %d", newest)).
@@ -37,9 +38,9 @@ func (v view) judgeTimeline() checks.Finding {
 		return timeline.Warn(v.proof, subject, "the leader has changed in the last 24 hours (failovers: %d)", len(late)).
 			Saw(strings.Join(late[max(0, len(late)-most):], "\n")).Wanted("no unplanned failover")
 	case !led || v.leading().ExactlyOne() != cluster.Yes:
-		return v.becauseStoreless(v.becauseSilent(timeline.Unknown(v.proof, subject, "there is no single leader to compare with timeline %d", newest))).Needing(leader.On(subject))
-	case len(past) == 0 && !slices.ContainsFunc(v.Members, func(m member) bool { return m.Status != nil && m.HistoryUnseen == nil }):
-		return v.becauseStoreless(v.becauseSilent(timeline.Unknown(v.proof, subject, "no member reports the history of failovers")))
+		return v.becauseStoreless(v.unknown(timeline, "there is no single leader to compare with timeline %d", newest)).Needing(leader.On(subject))
+	case len(past) == 0 && len(v.those(func(m member) bool { return !m.silent() && m.HistoryUnseen == nil })) == 0:
+		return v.becauseStoreless(v.unknown(timeline, "no member reports the history of failovers"))
 	}
 	return timeline.Pass(v.proof, subject, "timeline %d is the newest, and the leader has not changed in the last 24 hours%s", newest, v.missing())
 }
@@ -78,11 +79,8 @@ func failovers(history [][]any) []failover {
 			continue
 		}
 		f := failover{timeline: int(timeline)}
-		if text, ok := h[3].(string); ok {
-			if at, err := time.Parse(time.RFC3339, text); err == nil {
-				f.at = at
-			}
-		}
+		text, _ := h[3].(string)
+		f.at, _ = time.Parse(time.RFC3339, text)
 		f.leader, _ = h[4].(string)
 		out = append(out, f)
 	}
@@ -91,57 +89,60 @@ func failovers(history [][]any) []failover {
 
 func (v view) judgeReplica(m member) checks.Finding {
 	name := m.Node()
-	if m.silent() {
-		return replicas.Unknown(m, name, "%s does not report its position", name) // agreement, which the catalogue needs, explains it
-	}
 	l, led := v.leader()
-	s, streams := m.last(), v.streams(m)
-	rebuild := on(name) + "journalctl -u patroni -n 50\n" + patronictl + "reinit carbonio-psql-cluster " + name + "   # last resort: copies everything to it again"
-	switch {
+	switch s := m.last(); {
+	case m.silent(): // agreement, which the catalogue needs, explains it
+		return replicas.Unknown(m, name, "%s does not report its position", name)
 	case s.State != running && s.State != streaming:
-		return replicas.Fail(m, name, "PostgreSQL on %s is not running: %s", name, s.State).Saw(s.State).Wanted(running).Fix(rebuild)
+		return replicas.Fail(m, name, "PostgreSQL on %s is not running: %s", name, s.State).Saw(s.State).Wanted(running).Fix(rebuild(name))
 	case !led || l.Status == nil:
-		return v.becauseSilent(replicas.Unknown(m, name, "there is no single leader to compare %s with", name)).Needing(leader.On(subject))
-	case s.Timeline > 0 && s.Timeline < l.Status.Timeline:
-		return replicas.Fail(m, name, "%s is on timeline %d, its leader on %d", name, s.Timeline, l.Status.Timeline).
-			Saw(position(m, l)).Wanted(fmt.Sprintf("timeline %d", l.Status.Timeline)).Fix(rebuild)
-	case streams == "":
-		return replicas.Fail(m, name, "%s does not stream from %s", name, l.Node()).Saw(position(m, l)).Wanted(streaming).Fix(rebuild)
-	case streams != streaming:
-		return replicas.Warn(m, name, "%s is catching up with %s: %s", name, l.Node(), streams).
-			Saw(position(m, l)).Wanted(streaming).Fix(on(name) + "journalctl -u patroni -n 50")
+		f := replicas.Unknown(m, name, "there is no single leader to compare %s with", name)
+		return cluster.Because(f, agreement, v.those(member.silent)).Needing(leader.On(subject))
 	}
-	return judgeLag(m, l)
+	return judgePosition(m, l, v.streams(m)).Saw(position(m, l))
 }
 
-// judgeLag compares what the replica has replayed with what the leader had written:
-// where it was asked twice, with a moment before, so that load alone fails nobody.
-func judgeLag(m, l member) checks.Finding {
+// judgePosition compares what the replica has replayed with what the leader had
+// written: where it was asked twice, with a moment before, so that load alone fails
+// nobody.
+func judgePosition(m, l member, streams string) checks.Finding {
 	name, s := m.Node(), m.last()
 	behind := max(0, l.Status.XLog.Location-s.XLog.Replayed)
 	stuck := m.Later != nil && m.Later.XLog.Replayed == m.Status.XLog.Replayed
 	const want = "at most 1 MiB behind"
 	switch {
+	case s.Timeline > 0 && s.Timeline < l.Status.Timeline:
+		return replicas.Fail(m, name, "%s is on timeline %d, its leader on %d", name, s.Timeline, l.Status.Timeline).
+			Wanted(fmt.Sprintf("timeline %d", l.Status.Timeline)).Fix(rebuild(name))
+	case streams == "":
+		return replicas.Fail(m, name, "%s does not stream from %s", name, l.Node()).Wanted(streaming).Fix(rebuild(name))
+	case streams != streaming:
+		return replicas.Warn(m, name, "%s is catching up with %s: %s", name, l.Node(), streams).Wanted(streaming).Fix(journal(name))
 	case l.Status.XLog.Location == 0:
 		return replicas.Unknown(m, name, "%s does not report how much it has written", l.Node())
 	case s.XLog.Paused:
-		return replicas.Warn(m, name, "%s receives, but its replay is paused", name).Saw(position(m, l)).Wanted("replay that continues").
-			Fix(on(name) + "psql -c 'SELECT pg_wal_replay_resume()'")
+		return replicas.Warn(m, name, "%s receives, but its replay is paused", name).Wanted("replay that continues").
+			Fix(checks.On(name) + "psql -c 'SELECT pg_wal_replay_resume()'")
 	case behind > maxLag && stuck:
-		return replicas.Fail(m, name, "%s is %s behind and makes no progress", name, size(behind)).Saw(position(m, l)).Wanted(want).
-			Fix(on(name) + "journalctl -u patroni -n 50; ps -o stat,etime,cmd -C postgres   # what blocks the startup process?")
+		return replicas.Fail(m, name, "%s is %s behind and makes no progress", name, size(behind)).Wanted(want).
+			Fix(journal(name) + "; ps -o stat,etime,cmd -C postgres   # what blocks the startup process?")
 	case behind > maxLag:
-		return replicas.Warn(m, name, "%s is %s behind", name, size(behind)).Saw(position(m, l)).Wanted(want).
-			Fix(on(name) + "journalctl -u patroni -n 50")
+		return replicas.Warn(m, name, "%s is %s behind", name, size(behind)).Wanted(want).Fix(journal(name))
 	}
-	return replicas.Pass(checks.Together(m, l), name, "%s streams, %s behind %s", name, size(behind), l.Node()).Saw(position(m, l))
+	return replicas.Pass(checks.Together(m, l), name, "%s streams, %s behind %s", name, size(behind), l.Node())
+}
+
+func journal(name string) string { return checks.On(name) + "journalctl -u patroni -n 50" }
+
+func rebuild(name string) string {
+	return journal(name) + "\n" + patronictl + "reinit carbonio-psql-cluster " + name + "   # last resort: copies everything to it again"
 }
 
 func position(m, l member) string {
 	s := m.last()
 	saw := fmt.Sprintf("%s: timeline %d, received %d, replayed %d\n%s: timeline %d, written %d",
 		m.Node(), s.Timeline, s.XLog.Received, s.XLog.Replayed, l.Node(), l.Status.Timeline, l.Status.XLog.Location)
-	if e, ok := l.entry(m.Target); ok && e.Lag == unknownLag {
+	if l.entry(m.Target).Lag == unknownLag {
 		saw += "\nlag in the cluster's own list: unknown"
 	}
 	return saw

@@ -108,9 +108,7 @@ func TestJudgeHAProxy(t *testing.T) {
 			require.NoError(t, err)
 			scope := scopeOf(node, true)
 			seen := seenOf(t, node, "haproxy", node, balancer{c.ports, backends, c.unread})
-			v := view{scope: scope}
-			v.Vantage = node
-			got := v.judgeLocal(seen)
+			got, _ := judge(scope, seen)
 			require.Len(t, got, 3)
 			for i, f := range got {
 				status, says, _ := strings.Cut(c.want[i], " ")

@@ -110,26 +110,19 @@ func parseStats(text []byte) ([]backend, error) {
 	r := csv.NewReader(bytes.NewReader(bytes.TrimLeft(text, "# ")))
 	r.FieldsPerRecord, r.LazyQuotes = -1, true
 	rows, err := r.ReadAll()
-	columns := map[string]int{}
-	if len(rows) > 0 {
-		for i, name := range rows[0] {
-			columns[name] = i + 1
+	for _, name := range []string{"pxname", "svname", "status"} {
+		if err != nil || len(rows) == 0 || !slices.Contains(rows[0], name) {
+			return nil, errors.New("they are not in the format of HAProxy")
 		}
-	}
-	if err != nil || columns["pxname"]*columns["svname"]*columns["status"] == 0 {
-		return nil, errors.New("they are not in the format of HAProxy")
 	}
 	out := []backend{}
 	for _, row := range rows[1:] {
-		value := func(name string) string {
-			if i := columns[name]; i > 0 && i <= len(row) {
-				return row[i-1]
-			}
-			return ""
+		of := map[string]string{}
+		for i, name := range rows[0][:min(len(rows[0]), len(row))] {
+			of[name] = row[i]
 		}
-		b := backend{value("pxname"), value("svname"), value("addr"), value("status"), value("check_status")}
-		if b.Name != "FRONTEND" && b.Name != "BACKEND" {
-			out = append(out, b)
+		if name := of["svname"]; name != "FRONTEND" && name != "BACKEND" {
+			out = append(out, backend{of["pxname"], name, of["addr"], of["status"], of["check_status"]})
 		}
 	}
 	return out, nil

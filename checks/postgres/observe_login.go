@@ -45,7 +45,6 @@ const (
 	maxMessage = 1 << 16
 )
 
-// observeLogin logs in to PostgreSQL on one node.
 func observeLogin(ctx context.Context, host checks.Host, t checks.Target[platform.Login]) (server, error) {
 	if t.Address == "" {
 		return server{}, checks.ErrNoAddress

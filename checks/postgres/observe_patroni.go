@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +83,7 @@ func (s status) leads() bool {
 
 // streamsTo says whether a replica of that name receives what the member writes.
 func (s status) streamsTo(name string) bool {
-	return slices.ContainsFunc(s.Replication, func(r sender) bool { return same(r.Name, application(name)) })
+	return slices.ContainsFunc(s.Replication, func(r sender) bool { return strings.EqualFold(r.Name, application(name)) })
 }
 
 // application is the name of a replica as PostgreSQL shows it: cut to the length
@@ -173,11 +173,7 @@ func observeMember(ctx context.Context, host checks.Host, t target) (answer, err
 			a.Contact, err = c.ended(ctx, err)
 		}
 	})
-	all.Go(func() {
-		if a.Cluster, _, clusterErr = fetch[*topology](ctx, rest, "/cluster"); clusterErr == nil && a.Cluster == nil {
-			clusterErr = checks.ErrNotJSON
-		}
-	})
+	all.Go(func() { a.Cluster, _, clusterErr = fetch[*topology](ctx, rest, "/cluster") })
 	all.Go(func() { a.History, _, historyErr = fetch[[][]any](ctx, rest, "/history") })
 	all.Wait()
 	a.History = a.History[max(0, len(a.History)-maxFailovers):]
@@ -217,35 +213,24 @@ func (a answer) behind(t target) bool {
 	case s.XLog.Received-s.XLog.Replayed > maxLag:
 		return true
 	}
-	e, ok := a.entry(t)
-	return ok && e.Lag > maxLag
+	return a.entry(t).Lag > maxLag
 }
 
-// entry finds the node in the topology: by its name, which the playbooks take from
-// the inventory, or by its address.
-func (a answer) entry(t target) (entry, bool) {
+// entry is the node in the topology, found by its name, which the playbooks take
+// from the inventory, or else by its address; empty when it is not there.
+func (a answer) entry(t target) entry {
 	if a.Cluster == nil {
-		return entry{}, false
+		return entry{}
 	}
 	host, _, _ := net.SplitHostPort(t.Address) // empty without an address
-	for _, is := range []func(entry) bool{
-		func(e entry) bool { return same(e.Name, t.Node) },
-		func(e entry) bool { return host != "" && e.Host == host },
-	} {
-		if i := slices.IndexFunc(a.Cluster.Members, is); i >= 0 {
-			return a.Cluster.Members[i], true
-		}
+	i := slices.IndexFunc(a.Cluster.Members, func(e entry) bool { return strings.EqualFold(e.Name, t.Node) })
+	if i < 0 && host != "" {
+		i = slices.IndexFunc(a.Cluster.Members, func(e entry) bool { return e.Host == host })
 	}
-	return entry{}, false
-}
-
-// called is what Patroni calls the node.
-func (a answer) called(t target) string {
-	if a.Status != nil && a.Status.Patroni.Name != "" {
-		return a.Status.Patroni.Name
+	if i < 0 {
+		return entry{}
 	}
-	e, _ := a.entry(t)
-	return cmp.Or(e.Name, t.Node)
+	return a.Cluster.Members[i]
 }
 
 // A client asks an HTTP server, and knows how far its connections came: the error of
@@ -305,7 +290,6 @@ func (c client) ended(ctx context.Context, failed error) (checks.Contact, error)
 	return checks.Contact{}, failed
 }
 
-// get wants an answer with HTTP status 200.
 func (c client) get(ctx context.Context, path string) (checks.Answer, error) {
 	a, err := c.Get(ctx, c.base+path, nil)
 	if err == nil && a.Status != http.StatusOK {
@@ -318,7 +302,10 @@ func (c client) get(ctx context.Context, path string) (checks.Answer, error) {
 func fetch[T any](ctx context.Context, c client, path string) (T, http.Header, error) {
 	var v T
 	a, err := c.get(ctx, path)
-	if err == nil {
+	switch {
+	case err == nil && strings.TrimSpace(string(a.Body)) == "null": // which would be read without an error
+		err = checks.ErrNotJSON
+	case err == nil:
 		err = a.JSON(&v)
 	}
 	if err != nil {
@@ -327,19 +314,15 @@ func fetch[T any](ctx context.Context, c client, path string) (T, http.Header, e
 	return v, a.Header, nil
 }
 
-// status asks a member for its status, and for the time by its clock.
 func (c client) status(ctx context.Context) (*status, time.Time, error) {
 	s, header, err := fetch[*status](ctx, c, "/patroni")
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if s == nil || s.State == "" || s.Role == "" {
+	if s.State == "" || s.Role == "" {
 		return nil, time.Time{}, errors.New("/patroni: the response is not from Patroni")
 	}
-	date, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		date = time.Time{} // how old dcs_last_seen is, is then unknown
-	}
+	date, _ := http.ParseTime(header.Get("Date")) // without it, how old dcs_last_seen is stays unknown
 	return s, date, nil
 }
 

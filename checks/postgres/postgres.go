@@ -5,7 +5,6 @@ package postgres
 import (
 	"net"
 	"strconv"
-	"strings"
 
 	"carbonio-check/checks"
 	"carbonio-check/platform"
@@ -51,21 +50,14 @@ var login = checks.LoginSetting("logins.postgres",
 	"{user: carbonio_adm, password: {file: /root/carbonio-inventory_postgrespassword}}",
 	platform.Troubleshooting.On("databases"))
 
-// A target is one without an Ask.
 type target = checks.Target[checks.Nothing]
 
 var (
-	// members are Patroni on each database node.
-	members = &checks.Look[checks.Nothing, answer]{Kind: "member", Targets: memberTargets, Observe: observeMember}
-	// logins are PostgreSQL on each database node.
-	logins = &checks.Look[platform.Login, server]{Kind: "sql", Targets: loginTargets, Observe: observeLogin}
-	// services are the systemd units of this node.
-	services = &checks.Look[checks.Nothing, []unit]{Kind: "service", Targets: serviceTargets, Observe: observeUnits}
-	// balancers are HAProxy on this node.
+	members   = &checks.Look[checks.Nothing, answer]{Kind: "member", Targets: memberTargets, Observe: observeMember}
+	logins    = &checks.Look[platform.Login, server]{Kind: "sql", Targets: loginTargets, Observe: observeLogin}
+	services  = &checks.Look[checks.Nothing, []unit]{Kind: "service", Targets: serviceTargets, Observe: observeUnits}
 	balancers = &checks.Look[checks.Nothing, balancer]{Kind: "haproxy", Targets: balancerTargets, Observe: observeHAProxy}
-)
 
-var (
 	byPatroni = []checks.AnyLook{members}
 	byBoth    = []checks.AnyLook{members, logins}
 )
@@ -107,8 +99,7 @@ var replicas = &checks.Check{
 	Manual:  patronictl + "list\npsql -c 'SELECT application_name, state, pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) FROM pg_stat_replication'   # on the leader",
 	Remedy:  "journalctl -u patroni -n 50   # on the replica\n" + patronictl + "reinit carbonio-psql-cluster   # last resort: asks for the replica, and copies everything to it again",
 	Sources: []platform.Source{platform.Cluster.On("patroni.config.yaml: maximum_lag_on_failover 1048576"), platform.Patroni.On("patronictl")},
-	Phases:  installed, Components: near, Looks: byBoth,
-	Needs: []*checks.Check{agreement},
+	Phases:  installed, Components: near, Looks: byBoth, Needs: []*checks.Check{agreement},
 }
 
 var paused = &checks.Check{
@@ -159,8 +150,7 @@ var databases = &checks.Check{
 	Manual:  "psql -c 'SELECT datname, pg_get_userbyid(datdba) FROM pg_database'",
 	Remedy:  "psql -c 'ALTER DATABASE core OWNER TO core'   # on the leader; likewise for any other database",
 	Sources: []platform.Source{platform.Troubleshooting.On("databases")},
-	Phases:  installed, Components: near, Looks: []checks.AnyLook{logins},
-	Wants: login,
+	Phases:  installed, Components: near, Looks: []checks.AnyLook{logins}, Wants: login,
 }
 
 var version = &checks.Check{
@@ -180,32 +170,28 @@ var tolerance = &checks.Check{
 	Manual:  patronictl + "list",
 	Remedy:  "systemctl start patroni   # on the node that is missing\n" + patronictl + "list" + onRHEL,
 	Sources: []platform.Source{platform.HAConfiguration.On("two database nodes")},
-	Phases:  installed, Components: near, Looks: byBoth,
-	Clusters: true,
+	Phases:  installed, Components: near, Looks: byBoth, Clusters: true,
 }
 
 func memberTargets(scope checks.Scope, _ checks.Host) ([]target, error) {
-	if !clustered(scope) {
-		return nil, nil
-	}
-	return databaseNodes(scope, portPatroni, checks.Nothing{}), nil
+	return databaseNodes(scope, clustered(scope), portPatroni, checks.Nothing{})
 }
 
 func loginTargets(scope checks.Scope, host checks.Host) ([]checks.Target[platform.Login], error) {
 	who := login.In(scope)
-	if who.User == "" || host.Secret == nil {
-		return nil, nil
-	}
-	return databaseNodes(scope, portPostgres, who), nil
+	return databaseNodes(scope, who.User != "" && host.Secret != nil, portPostgres, who)
 }
 
-// databaseNodes are a port of each database node.
-func databaseNodes[Ask any](scope checks.Scope, port int, ask Ask) []checks.Target[Ask] {
+// databaseNodes are a port of each database node, where they are wanted.
+func databaseNodes[Ask any](scope checks.Scope, wanted bool, port int, ask Ask) ([]checks.Target[Ask], error) {
+	if !wanted {
+		return nil, nil
+	}
 	var out []checks.Target[Ask]
 	for _, n := range scope.Topology.With(platform.Database) {
 		out = append(out, checks.Target[Ask]{Name: n.Name, Node: n.Name, Address: n.At(port), Ask: ask})
 	}
-	return out
+	return out, nil
 }
 
 func serviceTargets(scope checks.Scope, _ checks.Host) ([]target, error) {
@@ -249,9 +235,3 @@ func balanced(scope checks.Scope, name string) []int {
 
 // at names a port of a node: "mbox1.example.com:5432".
 func at(node string, port int) string { return net.JoinHostPort(node, strconv.Itoa(port)) }
-
-// on begins a remedy with the node that it is for.
-func on(node string) string { return "# on " + node + "\n" }
-
-// same says whether two names are those of one node.
-func same(a, b string) bool { return strings.EqualFold(a, b) }
