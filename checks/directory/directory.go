@@ -25,11 +25,19 @@ var catalogue = []*checks.Check{reachable, serverID, agreements, csn, entries, m
 // all is the target of what is said of all servers together.
 const all = "directory"
 
-// Where a server listens.
 const (
 	ldapPort  = 389
 	ldapsPort = 636
 )
+
+var login = checks.LoginSetting("logins.directory",
+	"The login for cn=config and cn=monitor of the directory servers, and for the entries that --canary writes. On a directory server, run as root or zextras, none is needed: cn=config's is read from Carbonio's local configuration.",
+	"{user: cn=config, password: {file: /root/ldap.password}}", platform.CoreUtils.On("replchk.pl"))
+
+var withCanary = &checks.Setting[bool]{
+	Flag: "canary",
+	Doc:  "Write a small entry on each directory master, check that it arrives on every other server, and delete it again.",
+}
 
 var (
 	installed = []checks.Phase{checks.Health}
@@ -41,18 +49,17 @@ var (
 	afterReachable = []*checks.Check{reachable}
 )
 
-// Servers can only be compared side by side, so one look reads all of them. Its
-// timeout leaves room for zmlocalconfig, which starts a JVM.
-var servers = &checks.Look[ask, snapshot]{Kind: "servers", Timeout: 12 * time.Second, Targets: targets, Observe: observe}
-
-// The timeout is for three runs of zmreplchk and one of zmldapmmrtool.
-var programs = &checks.Look[checks.Nothing, outputs]{Kind: "tools", Timeout: 40 * time.Second, Targets: programTargets, Observe: observePrograms}
-
-var canaries = &checks.Look[ask, []write]{
-	Kind: "canary", Timeout: 20 * time.Second, Grace: canaryGrace, Targets: canaryTargets, Observe: observeCanary,
-}
-
-var looks = []checks.AnyLook{servers}
+var (
+	// Servers can only be compared side by side, so one look reads all of them. Its
+	// timeout leaves room for zmlocalconfig, which starts a JVM.
+	servers = &checks.Look[ask, snapshot]{Kind: "servers", Timeout: 12 * time.Second, Targets: targets, Observe: observe}
+	// The timeout is for three runs of zmreplchk and one of zmldapmmrtool.
+	programs = &checks.Look[checks.Nothing, outputs]{Kind: "tools", Timeout: 40 * time.Second, Targets: programTargets, Observe: observePrograms}
+	canaries = &checks.Look[ask, []write]{
+		Kind: "canary", Timeout: 20 * time.Second, Grace: canaryGrace, Targets: canaryTargets, Observe: observeCanary,
+	}
+	looks = []checks.AnyLook{servers}
+)
 
 var reachable = &checks.Check{
 	ID:      "directory.reachable",
@@ -131,8 +138,7 @@ var canary = &checks.Check{
 	Manual:  "ldapadd -x -ZZ -H ldap://svc1.example.com -D cn=config -W <<EOF\ndn: cn=canary,cn=zimbra\nobjectClass: organizationalRole\ncn: canary\nEOF\nldapsearch -x -ZZ -H ldap://svc2.example.com -D cn=config -W -s base -b cn=canary,cn=zimbra\nldapdelete -x -ZZ -H ldap://svc1.example.com -D cn=config -W cn=canary,cn=zimbra",
 	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl   # on the server where it did not arrive",
 	Sources: []platform.Source{platform.Policy, platform.DirectoryReplica.On("a test account is replicated")},
-	Phases:  installed, Components: clients, Looks: []checks.AnyLook{canaries}, Needs: afterReachable,
-	Wants: withCanary,
+	Phases:  installed, Components: clients, Looks: []checks.AnyLook{canaries}, Needs: afterReachable, Wants: withCanary,
 }
 
 var tolerance = &checks.Check{
@@ -142,8 +148,7 @@ var tolerance = &checks.Check{
 	Manual:  "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done",
 	Remedy:  "systemctl restart carbonio-directory-server.target   # on each server that does not respond",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Cluster.On("haproxy.cfg: the second master is the backup of the first")},
-	Phases:  installed, Components: clients, Looks: looks,
-	Clusters: true,
+	Phases:  installed, Components: clients, Looks: looks, Clusters: true,
 }
 
 // An ask is what a look needs to know: the servers, and how to log in.
@@ -162,7 +167,7 @@ type server struct {
 	Replica bool       `json:"replica,omitempty"`
 }
 
-// Node is the node that the server runs on.
+// Node makes a server a member of a cluster.
 func (s server) Node() string { return s.Name }
 
 // same says whether a host, as an LDAP URL names it, is this server.
@@ -175,19 +180,19 @@ func (s server) same(host string) bool {
 
 // serversOf are the directory servers of the platform: the masters first.
 func serversOf(t platform.Topology) []server {
-	var masters, replicas []server
-	for _, n := range t.With(directoryNodes...) {
-		if n.Has(platform.Directory) {
-			masters = append(masters, server{Name: n.Name, Address: n.Address})
-		} else {
-			replicas = append(replicas, server{Name: n.Name, Address: n.Address, Replica: true})
+	var out []server
+	for _, n := range t.With(platform.Directory) {
+		out = append(out, server{Name: n.Name, Address: n.Address})
+	}
+	for _, n := range t.With(platform.Replica) {
+		if !n.Has(platform.Directory) {
+			out = append(out, server{Name: n.Name, Address: n.Address, Replica: true})
 		}
 	}
-	return append(masters, replicas...)
+	return out
 }
 
-// installedHere says whether Carbonio is installed on this node, with any of the
-// components.
+// installedHere says whether this node has any of the components, installed.
 func installedHere(scope checks.Scope, any ...platform.Component) bool {
 	return scope.Self().Phase == checks.Health && scope.Node(scope.Self().Node).Has(any...)
 }

@@ -576,7 +576,7 @@ func TestCanaryNotEverybodyAsked(t *testing.T) {
 	l, shared := newLab(t), &shelf{entries: map[string]bool{}}
 	l.serve(t, 0, l.well(t, 0, shared))
 	findings := l.write(t, plenty)
-	require.Contains(t, find(findings, canary)[0], "unknown "+one+": whether what was written on "+one+" arrived on "+two+" is unknown: refuses connections")
+	require.Contains(t, find(findings, canary)[0], "unknown "+one+": whether what was written on "+one+" arrived on "+two+" is unknown: the server refuses connections")
 	require.Contains(t, find(findings, canary)[1], "unknown "+two+": nothing was written")
 }
 
@@ -748,7 +748,7 @@ func TestLagNeeds(t *testing.T) {
 	needs := func(l ...link) []checks.Need {
 		c.Last.Links = l
 		v := seeing(t, a, b, c, down("d", false))
-		return v.judgeCSN(v.called("c"), v.goal()).Needs
+		return v.judgeCSN(v.Members[2], v.goal()).Needs
 	}
 	monitor := monitor.On("c")
 	require.Contains(t, needs(link{Provider: "ldap://a:389/"}), monitor)
@@ -852,15 +852,18 @@ func TestTolerance(t *testing.T) {
 		"one of two": {[]*member{up("a", false), down("b", false)}, checks.Fail, false, []checks.Cluster{cluster("directory", list("a b"), list("a"), nil)}},
 		"none":       {[]*member{down("a", false), down("b", false)}, checks.Fail, true, []checks.Cluster{cluster("directory", list("a b"), nil, nil)}},
 		"only the replica": {
-			[]*member{down("a", false), up("b", true)}, checks.Fail, true,
+			[]*member{down("a", false), up("b", true)},
+			checks.Fail, true,
 			[]checks.Cluster{cluster("directory", list("a b"), list("b"), nil), cluster("directory writes", list("a"), nil, nil)},
 		},
 		"one master left": {
-			[]*member{up("a", false), down("b", false), up("c", true)}, checks.Fail, false,
+			[]*member{up("a", false), down("b", false), up("c", true)},
+			checks.Fail, false,
 			[]checks.Cluster{cluster("directory", list("a b c"), list("a c"), nil), cluster("directory writes", list("a b"), list("a"), nil)},
 		},
 		"the only master": {
-			[]*member{up("a", false), up("b", true)}, checks.Pass, false,
+			[]*member{up("a", false), up("b", true)},
+			checks.Pass, false,
 			[]checks.Cluster{cluster("directory", list("a b"), list("a b"), nil), cluster("directory writes", list("a"), list("a"), nil)},
 		},
 		"alone":           {[]*member{up("a", false)}, checks.Skip, false, []checks.Cluster{cluster("directory", list("a"), list("a"), nil)}},
@@ -868,7 +871,8 @@ func TestTolerance(t *testing.T) {
 		"nobody asked":    {[]*member{unasked("a", false), unasked("b", false)}, checks.Unknown, false, []checks.Cluster{cluster("directory", list("a b"), nil, list("a b"))}},
 		"enough all same": {[]*member{up("a", false), up("b", false), unasked("c", false)}, checks.Pass, false, []checks.Cluster{cluster("directory", list("a b c"), list("a b"), list("c"))}},
 		"a master not asked": {
-			[]*member{unasked("a", false), up("b", true), up("c", true)}, checks.Unknown, false,
+			[]*member{unasked("a", false), up("b", true), up("c", true)},
+			checks.Unknown, false,
 			[]checks.Cluster{cluster("directory", list("a b c"), list("b c"), list("a")), cluster("directory writes", list("a"), nil, list("a"))},
 		},
 	} {

@@ -12,7 +12,6 @@ import (
 	"carbonio-check/checks/cluster"
 )
 
-// judge decides.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	var clusters []checks.Cluster
@@ -42,23 +41,25 @@ type view struct {
 func viewOf(scope checks.Scope, s checks.Sight[ask, snapshot]) view {
 	seen, _ := s.Got()
 	seen.Members = slices.DeleteFunc(seen.Members, func(m *member) bool { return m == nil })
-	for _, m := range seen.Members {
-		m.First, m.Last = cmp.Or(m.First, m.Last), cmp.Or(m.Last, m.First, &reading{NoCSN: unread})
-	}
 	if len(seen.Members) == 0 {
-		why := cmp.Or(s.Unseen(), checks.Unseen{Code: checks.Defective, Words: "the observation lists no server"})
-		for _, at := range serversOf(scope.Topology) {
-			seen.Members = append(seen.Members, &member{server: at, LDAP: port{Unseen: why}, Last: &reading{NoCSN: unread}})
+		seen.Members = membersOf(serversOf(scope.Topology))
+		for _, m := range seen.Members {
+			m.LDAP.Unseen = cmp.Or(s.Unseen(), checks.Unseen{Code: checks.Defective, Words: "the observation lists no server"})
 		}
+	}
+	for _, m := range seen.Members {
+		if state := m.LDAP.Contact.State; state == "" || state == checks.Open && m.First == nil {
+			m.LDAP.Unseen = cmp.Or(m.LDAP.Unseen, unread)
+		}
+		m.First, m.Last = cmp.Or(m.First, m.Last), cmp.Or(m.Last, m.First, &reading{NoCSN: unread})
 	}
 	return view{s, seen}
 }
 
-func (v view) judge() ([]checks.Finding, []checks.Cluster) {
+func (v view) judge() (out []checks.Finding, clusters []checks.Cluster) {
 	if len(v.Members) == 0 {
 		return nil, nil
 	}
-	var out []checks.Finding
 	for _, m := range v.Members {
 		out = append(out, v.judgeReachable(m))
 	}
@@ -79,44 +80,34 @@ func (v view) judge() ([]checks.Finding, []checks.Cluster) {
 
 // works says whether the server responded to a request, in whatever way.
 func (m *member) works() cluster.Answer {
-	switch {
-	case m.LDAP.Unseen != checks.Unseen{} || m.LDAP.Contact.State == "" || m.LDAP.Contact.State == checks.Open && m.First == nil:
+	if m.LDAP.Unseen != (checks.Unseen{}) {
 		return cluster.Unseen
-	case m.LDAP.Contact.State == checks.Open:
-		return cluster.Yes
 	}
-	return cluster.No
+	return cluster.Is(m.LDAP.Contact.State == checks.Open)
 }
 
-// judgeReachable judges whether a server responds.
 func (v view) judgeReachable(m *member) checks.Finding {
 	c := m.LDAP.Contact
 	switch {
-	case m.LDAP.Unseen.Code == checks.NoAddress:
-		return reachable.WithoutAddress(v, m.Name, m.Name)
 	case m.works() == cluster.Unseen:
-		return reachable.Unknown(v, m.Name, "%s could not be checked: %s", m.Name, m.LDAP.Unseen)
+		return v.unseen(reachable, m)
 	case c.State == checks.Broken:
 		return reachable.Fail(v, m.Name, "%s does not speak LDAP correctly on port 389", m.Name).Saw(c.Words)
 	case c.State != checks.Open:
-		f := reachable.Fail(v, m.Name, "%s %s", m.Name, c).Saw(cmp.Or(m.NoTLS, string(c.State))).Wanted("LDAP on 389/tcp").
-			Needing(checks.PingOf(m.Name), checks.PortOf(m.Name, ldapPort, "tcp")).Fix(on(m.Name, reachable.Remedy))
+		remedy := reachable.Remedy
 		if c.State == checks.Mute {
-			f = f.Fix(on(m.Name, "systemctl restart carbonio-openldap   # it hangs: out of disk space, or of threads"))
+			remedy = "systemctl restart carbonio-openldap   # it hangs: out of disk space, or of threads"
 		}
-		return f
+		return reachable.Fail(v, m.Name, "%s %s", m.Name, c).Saw(cmp.Or(m.NoTLS, string(c.State))).Wanted("LDAP on 389/tcp").
+			Needing(checks.PingOf(m.Name), checks.PortOf(m.Name, ldapPort, "tcp")).Fix(checks.On(m.Name) + remedy)
 	case m.NoTLS != "":
 		return reachable.Fail(v, m.Name, "%s refuses StartTLS on port 389", m.Name).Saw(m.NoTLS).Wanted("StartTLS, which replication requires")
 	}
 	return v.judgeCertificate(m)
 }
 
-// judgeCertificate judges the certificates of a server that responds.
 func (v view) judgeCertificate(m *member) checks.Finding {
 	for _, c := range []*checks.Certificate{m.LDAP.Certificate, m.LDAPS.Certificate} {
-		if c == nil {
-			continue
-		}
 		fault := m.fault(c, v.At)
 		if fault == "" || v.Authorities == 0 && (fault == checks.UntrustedCA || fault == checks.NoCertificate) {
 			continue
@@ -124,9 +115,12 @@ func (v view) judgeCertificate(m *member) checks.Finding {
 		f := reachable.Warn(v, m.Name, "other servers may reject the certificate of %s", m.Name)
 		if fault == checks.Expired || fault == checks.NotYetValid {
 			f = reachable.Fail(v, m.Name, "the certificate of %s is not valid now: replication over TLS stops at the next connection", m.Name).
-				Fix(on(m.Name, "su - zextras -c 'zmcertmgr createcrt self -new -days 1825 && zmcertmgr deploycrt self'   # or deploy the renewed commercial certificate"))
+				Fix(checks.On(m.Name) + "su - zextras -c 'zmcertmgr createcrt self -new -days 1825 && zmcertmgr deploycrt self'   # or deploy the renewed commercial certificate")
 		}
-		return f.Saw(describe(c, fault)).With("subject", c.Subject).With("issuer", c.Issuer)
+		if fault == checks.OtherName {
+			f = f.With("names", cmp.Or(strings.Join(c.Names, ", "), c.Common))
+		}
+		return f.Saw(c.Words(v.At, m.Name)).With("subject", c.Subject).With("issuer", c.Issuer)
 	}
 	f := reachable.Pass(v, m.Name, "%s responds on port 389 with StartTLS", m.Name)
 	if m.LDAP.Certificate != nil {
@@ -144,37 +138,18 @@ func (v view) judgeCertificate(m *member) checks.Finding {
 	return f.With("636", "TLS")
 }
 
-// describe is a fault of a certificate in words.
-func describe(c *checks.Certificate, fault checks.Fault) string {
-	return map[checks.Fault]string{
-		checks.Expired:       "expired on " + c.Until.Format(time.DateOnly),
-		checks.NotYetValid:   "not valid before " + c.From.Format(time.DateOnly),
-		checks.UntrustedCA:   c.Untrusted,
-		checks.OtherName:     "issued for " + cmp.Or(strings.Join(c.Names, ", "), c.Common),
-		checks.NoCertificate: "the server sent no certificate",
-	}[fault]
-}
-
 // unseen is the finding on a server that did not show what a check needs.
 func (v view) unseen(c *checks.Check, m *member, reasons ...checks.Unseen) checks.Finding {
 	if m.LDAP.Unseen.Code == checks.NoAddress {
 		return c.WithoutAddress(v, m.Name, m.Name)
 	}
-	return c.Unknown(v, m.Name, "could not be read from %s: %s", m.Name, m.reason(reasons...))
+	return c.Unknown(v, m.Name, "could not be seen: %s", m.reason(reasons...))
 }
 
-// reason is why a server did not show something.
 func (m *member) reason(reasons ...checks.Unseen) checks.Unseen {
-	switch m.works() {
-	case cluster.Unseen:
-		return m.LDAP.Unseen
-	case cluster.No:
-		return failed("it does not respond")
-	}
-	return cmp.Or(cmp.Or(reasons...), unread)
+	return cmp.Or(m.closed(), cmp.Or(reasons...), unread)
 }
 
-// judgeServerID judges whether a master has an ID that no other one has.
 func (v view) judgeServerID(m *member) checks.Finding {
 	switch {
 	case m.Replica:
@@ -189,8 +164,7 @@ func (v view) judgeServerID(m *member) checks.Finding {
 		return serverID.Fail(v, m.Name, "%s has no server ID of its own", m.Name).
 			Saw(strings.Join(m.Config.ServerIDs, ", ")).Wanted("one olcServerID, 1 or higher, that no other master has").Fix(v.renumber(m))
 	}
-	others := cluster.Those(v.masters(), func(other *member) bool { return other != m })
-	same := cluster.Ask(others, func(other *member) cluster.Answer {
+	same := cluster.Ask(v.othersThan(m), func(other *member) cluster.Answer {
 		if other.Config == nil {
 			return cluster.Unseen
 		}
@@ -222,18 +196,22 @@ func (v view) renumber(m *member) string {
 	if hidden := cluster.Those(v.masters(), func(o *member) bool { return o.Config == nil }); len(hidden) > 0 {
 		lines = fmt.Sprintf("# make sure first that %s does not have ID %d\n", names(hidden), id) + lines
 	}
-	return on(m.Name, lines)
+	return checks.On(m.Name) + lines
 }
 
-// syncreplLog shows what a consumer logged about replication.
 const syncreplLog = "journalctl -u carbonio-openldap | grep -i syncrepl"
 
-// on is a remedy for a node.
-func on(node, commands string) string { return "# on " + node + "\n" + commands }
+// onEach is a command for each of several nodes.
+func onEach[M cluster.Member](members []M, command string) string {
+	var lines []string
+	for _, m := range members {
+		lines = append(lines, checks.On(m.Node())+command)
+	}
+	return strings.Join(lines, "\n")
+}
 
-func names(members []*member) string { return strings.Join(cluster.Nodes(members), ", ") }
+func names[M cluster.Member](members []M) string { return strings.Join(cluster.Nodes(members), ", ") }
 
-// judgeEntries compares how many entries the servers hold.
 func (v view) judgeEntries() checks.Finding {
 	count := cluster.Ask(v.Members, func(m *member) cluster.Answer {
 		if m.works() == cluster.Yes && m.readable() && m.Last.Entries != nil {
@@ -284,7 +262,7 @@ func (v view) judgeTolerance() (checks.Finding, []checks.Cluster) {
 	}
 	f := v.judgeSpare(readers, writers).Saw(saw)
 	if len(readers.No) > 0 && f.Status == checks.Fail {
-		f = f.Fix(on(names(readers.No), "systemctl restart carbonio-directory-server.target"))
+		f = f.Fix(onEach(readers.No, "systemctl restart carbonio-directory-server.target"))
 	}
 	return cluster.Because(f, reachable, v.Members), clusters
 }

@@ -14,21 +14,16 @@ type report = checks.Sight[checks.Nothing, outputs]
 
 func judgeTools(scope checks.Scope, r report) []checks.Finding {
 	said, got := r.Got()
-	if !got {
+	v := snapshot{Members: membersOf(serversOf(scope.Topology))}
+	switch {
+	case !got:
 		return []checks.Finding{tools.Unseen(r, "zmreplchk")}
-	}
-	var v snapshot
-	for _, at := range serversOf(scope.Topology) {
-		v.Members = append(v.Members, &member{server: at})
-	}
-	if len(v.Members) < 2 {
+	case len(v.Members) < 2:
 		return []checks.Finding{tools.Skip(r, "zmreplchk", "the platform has one directory server: nothing is replicated")}
+	case len(v.masters()) < 2:
+		return []checks.Finding{v.judgeReplchk(r, said.Replchk)}
 	}
-	out := []checks.Finding{v.judgeReplchk(r, said.Replchk)}
-	if len(v.masters()) > 1 {
-		out = append(out, v.judgeMMRTool(r, said.MMRTool))
-	}
-	return out
+	return []checks.Finding{v.judgeReplchk(r, said.Replchk), v.judgeMMRTool(r, said.MMRTool)}
 }
 
 func (v snapshot) judgeReplchk(r report, o output[[]status]) checks.Finding {
@@ -51,7 +46,8 @@ func (v snapshot) judgeReplchk(r report, o output[[]status]) checks.Finding {
 			return tools.Fail(r, target, "zmreplchk does not know the master %s", m.Name).Saw(evidence).Wanted("every master in ldap_master_url")
 		}
 		if at >= 0 && o.Said[at].idle() {
-			return tools.Fail(r, target, "zmreplchk reports that %s is not a replicating master", m.Name).Saw(evidence).Wanted("a ServerID and CSNs").Needing(serverID.On(m.Name))
+			return tools.Fail(r, target, "zmreplchk reports that %s is not a replicating master", m.Name).Saw(evidence).
+				Wanted("a ServerID and CSNs").Needing(serverID.On(m.Name))
 		}
 	}
 	same := v.agree(o.Said)
@@ -87,10 +83,6 @@ func (v snapshot) agree(all []status) bool {
 
 func (v snapshot) judgeMMRTool(r report, o output[mmr]) checks.Finding {
 	const target = "zmldapmmrtool"
-	self := v.called(r.Vantage)
-	if self == nil {
-		return tools.Skip(r, target, "this node is not a directory server of the platform")
-	}
 	switch {
 	case o.Unseen != checks.Unseen{}:
 		return tools.Unknown(r, target, "zmldapmmrtool did not run: %s", o.Unseen)
@@ -98,20 +90,19 @@ func (v snapshot) judgeMMRTool(r report, o output[mmr]) checks.Finding {
 		return tools.Fail(r, target, "zmldapmmrtool could not read the configuration").Saw(o.Failed)
 	case o.Said.Error != "":
 		return tools.Fail(r, target, "zmldapmmrtool reports no multi-master configuration on this node").Saw(o.Said.Error).
-			Wanted("Master Server ID, and an agreement with each other master").Needing(serverID.On(self.Name), agreements.On(self.Name))
+			Wanted("Master Server ID, and an agreement with each other master").Needing(serverID.On(r.Vantage), agreements.On(r.Vantage))
 	case o.Said.ServerID == "":
 		return tools.Unknown(r, target, "the output of zmldapmmrtool could not be understood")
 	}
+	missing := cluster.Those(v.masters(), func(m *member) bool { return !m.same(r.Vantage) })
 	var lines []string
 	for _, a := range o.Said.Agreements {
 		lines = append(lines, fmt.Sprintf("rid: %s URI: %s TLS: %s", a.RID, a.Provider, a.TLS))
+		missing = cluster.Those(missing, func(m *member) bool { return !m.same(hostOf(a.Provider)) })
 	}
-	missing := cluster.Those(v.masters(), func(m *member) bool {
-		return m != self && !slices.ContainsFunc(o.Said.Agreements, func(a agreement) bool { return m.same(hostOf(a.Provider)) })
-	})
 	if len(missing) > 0 {
 		return tools.Fail(r, target, "zmldapmmrtool reports no agreement with %s", names(missing)).
-			Saw(strings.Join(lines, "\n")).Wanted("an agreement with each other master").Needing(agreements.On(self.Name))
+			Saw(strings.Join(lines, "\n")).Wanted("an agreement with each other master").Needing(agreements.On(r.Vantage))
 	}
 	return tools.Pass(r, target, "zmldapmmrtool reports server ID %s and an agreement with each other master", o.Said.ServerID).Saw(strings.Join(lines, "\n"))
 }

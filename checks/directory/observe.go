@@ -5,14 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-ldap/ldap/v3"
 
 	"carbonio-check/checks"
 )
@@ -60,11 +55,21 @@ type port struct {
 	Certificate *checks.Certificate `json:"certificate,omitempty"`
 }
 
-// ended records the outcome of an attempt.
 func (p *port) ended(c checks.Contact, err error) {
 	if p.Contact = c; err != nil {
 		p.Unseen = checks.Why(err)
 	}
+}
+
+// closed is why nothing can be asked of a server; the zero value if it can.
+func (m *member) closed() checks.Unseen {
+	switch {
+	case m.LDAP.Unseen != checks.Unseen{}:
+		return m.LDAP.Unseen
+	case m.LDAP.Contact.State != checks.Open:
+		return failed("the server " + m.LDAP.Contact.String())
+	}
+	return checks.Unseen{}
 }
 
 // A reading is the state of replication at one moment.
@@ -146,10 +151,16 @@ type peers struct {
 func newPeers(life, opening context.Context, host checks.Host, a ask) *peers {
 	p := &peers{network: host.Network, login: loginOf(opening, host, a), life: life, opening: opening}
 	p.roots, p.Authorities = host.Roots()
-	for _, s := range a.Servers {
-		p.Members = append(p.Members, &member{server: s})
-	}
+	p.Members = membersOf(a.Servers)
 	return p
+}
+
+func membersOf(servers []server) []*member {
+	var out []*member
+	for _, s := range servers {
+		out = append(out, &member{server: s})
+	}
+	return out
 }
 
 func (p *peers) close() {
@@ -201,7 +212,7 @@ func (m *member) logIn(login func() (credentials, error)) {
 	case c == nil:
 		m.NoLogin = failed("the password was not sent: the connection is not encrypted")
 	case m.fault(c, time.Now()) != "":
-		m.NoLogin = failed("the password was not sent: the certificate is not valid: " + string(m.fault(c, time.Now())))
+		m.NoLogin = failed("the password was not sent: the certificate " + c.Words(time.Now(), m.Name))
 	default:
 		if err := m.session.conn.Bind(l.user, l.password); err != nil {
 			m.NoLogin = failed(fmt.Sprintf("login as %s failed: %s", l.user, m.session.why(err)))
@@ -214,11 +225,10 @@ func (m *member) logIn(login func() (credentials, error)) {
 // fault is what is wrong with a certificate of the server. libldap still accepts
 // the common name if there is no other name.
 func (s server) fault(c *checks.Certificate, at time.Time) checks.Fault {
-	fault := c.Fault(at)
-	if fault == checks.OtherName && c.Bare(s.Name) {
+	if c == nil || c.Fault(at) == checks.OtherName && c.Bare(s.Name) {
 		return ""
 	}
-	return fault
+	return c.Fault(at)
 }
 
 // settle reads the servers again while they differ, for a limited time.
@@ -278,86 +288,6 @@ func (m *member) read() {
 		m.Last = r
 	}
 }
-
-func (r *reading) readCSNs(s *session) {
-	// With the empty suffix the values are in the root DSE; they are operational,
-	// and are returned only when requested by name.
-	var found []*ldap.Entry
-	found, r.NoCSN = s.find("", ldap.ScopeBaseObject, "(objectClass=*)", "contextCSN")
-	for _, e := range found {
-		r.CSNs = bounded(e.GetAttributeValues("contextCSN"))
-	}
-}
-
-// readMonitor starts below cn=Monitor: Carbonio allows its administrators to
-// read the children, but not the entry itself.
-func (r *reading) readMonitor(s *session) {
-	var found []*ldap.Entry
-	found, r.NoMonitor = s.find("cn=Databases,cn=Monitor", ldap.ScopeWholeSubtree, "(|(objectClass=olmSyncReplInstance)(olmMDBEntries=*))",
-		"olmSRProviderURIList", "olmSRConnection", "olmSRSyncPhase", "olmSRLastContact", "olmSRNextConnect", "olmMDBEntries", "namingContexts")
-	for _, e := range found {
-		if provider := e.GetAttributeValue("olmSRProviderURIList"); provider != "" {
-			r.Links = append(r.Links, link{
-				Provider: provider, Connected: e.GetAttributeValue("olmSRConnection") != "", Phase: e.GetAttributeValue("olmSRSyncPhase"),
-				LastContact: e.GetAttributeValue("olmSRLastContact"), NextConnect: e.GetAttributeValue("olmSRNextConnect"),
-			})
-		}
-		if n, err := strconv.ParseInt(e.GetAttributeValue("olmMDBEntries"), 10, 64); err == nil && slices.Contains(e.GetAttributeValues("namingContexts"), "") {
-			r.Entries = &n
-		}
-	}
-	slices.SortFunc(r.Links, func(a, b link) int { return strings.Compare(a.Provider, b.Provider) })
-}
-
-func (m *member) readConfig() {
-	if m.User == "" {
-		m.NoConfig = m.NoLogin
-		return
-	}
-	found, why := m.session.find("cn=config", ldap.ScopeWholeSubtree, "(|(objectClass=olcGlobal)(olcSyncrepl=*))",
-		"olcServerID", "olcSyncrepl", "olcMirrorMode", "olcMultiProvider")
-	if m.NoConfig = why; why != (checks.Unseen{}) {
-		return
-	}
-	m.Config = &config{}
-	for _, e := range found {
-		m.Config.add(e)
-	}
-}
-
-// add collects what an entry of cn=config says about replication.
-func (c *config) add(e *ldap.Entry) {
-	c.ServerIDs = append(c.ServerIDs, bounded(e.GetAttributeValues("olcServerID"))...)
-	if strings.HasPrefix(strings.ToLower(e.DN), "olcdatabase={0}config,") {
-		return // the replication of cn=config itself
-	}
-	for _, value := range bounded(e.GetAttributeValues("olcSyncrepl")) {
-		c.Agreements = append(c.Agreements, parseAgreement(value))
-	}
-	c.Multi = c.Multi || e.GetAttributeValue("olcMirrorMode") == "TRUE" || e.GetAttributeValue("olcMultiProvider") == "TRUE"
-}
-
-// option is one option of an olcSyncrepl value, quoted or not.
-var option = regexp.MustCompile(`([\w-]+)=("[^"]*"|\S*)`)
-
-// parseAgreement takes from an olcSyncrepl value only what we show: the rest
-// holds the password.
-func parseAgreement(value string) agreement {
-	var a agreement
-	for _, o := range option.FindAllStringSubmatch(value, -1) {
-		switch v := strings.Trim(o[2], `"`); strings.ToLower(o[1]) {
-		case "rid":
-			a.RID = v
-		case "provider":
-			a.Provider = v
-		case "starttls":
-			a.TLS = v
-		}
-	}
-	return a
-}
-
-func bounded(values []string) []string { return values[:min(len(values), maxValues)] }
 
 // parallel calls f for 0 to n-1 at the same time, and waits for all.
 func parallel(n int, f func(i int)) {

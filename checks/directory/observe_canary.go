@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -62,11 +63,12 @@ func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) 
 			m.session.conn.SetTimeout(requestTimeout)
 		}
 	})
-	out := make([]write, len(p.masters()))
+	masters := p.masters()
+	out := make([]write, len(masters))
 	parallel(len(out), func(i int) {
-		m, w := p.masters()[i], &out[i]
+		m, w := masters[i], &out[i]
 		defer survive(&w.Left)
-		if w.Node, w.Error = m.Name, m.unusable(); w.Error == (checks.Unseen{}) {
+		if w.Node, w.Error = m.Name, cmp.Or(m.closed(), m.NoLogin); w.Error == (checks.Unseen{}) {
 			w.try(ctx, m, p.Members)
 		}
 	})
@@ -74,18 +76,6 @@ func observeCanary(ctx context.Context, host checks.Host, t checks.Target[ask]) 
 		return out, ctx.Err() // all that matters now is what could not be removed
 	}
 	return out, nil
-}
-
-// unusable is why an entry can neither be written nor read on a server; the zero
-// value if it can.
-func (m *member) unusable() checks.Unseen {
-	switch {
-	case m.LDAP.Unseen != checks.Unseen{}:
-		return m.LDAP.Unseen
-	case m.LDAP.Contact.State != checks.Open:
-		return failed(m.LDAP.Contact.String())
-	}
-	return m.NoLogin
 }
 
 // try writes an entry on a master, waits for it to arrive, and removes it.
@@ -104,12 +94,7 @@ func (w *write) try(ctx context.Context, m *member, all []*member) {
 		}
 		return
 	}
-	w.watch(ctx, cluster.Those(all, func(other *member) bool { return other != m }))
-}
-
-// watch polls the other servers for the entry, each until it has it.
-func (w *write) watch(ctx context.Context, others []*member) {
-	written := time.Now()
+	written, others := time.Now(), cluster.Those(all, func(other *member) bool { return other != m })
 	ctx, cancel := checks.Share(ctx, 0.95)
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, arrivalTime)
@@ -124,7 +109,7 @@ func (a *arrival) await(ctx context.Context, m *member, dn string) {
 	a.server = server{Name: m.Name}
 	defer survive(&a.Unasked)
 	began := time.Now()
-	for a.Unasked = m.unusable(); a.Unasked == (checks.Unseen{}); {
+	for a.Unasked = cmp.Or(m.closed(), m.NoLogin); a.Unasked == (checks.Unseen{}); {
 		there, err := m.session.has(dn)
 		switch {
 		case err != nil:

@@ -10,7 +10,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -185,6 +187,76 @@ func (s *session) find(base string, scope int, filter string, attributes ...stri
 	return nil, s.why(err)
 }
 
+func (r *reading) readCSNs(s *session) {
+	// With the empty suffix the values are in the root DSE; they are operational,
+	// and are returned only when requested by name.
+	var found []*ldap.Entry
+	found, r.NoCSN = s.find("", ldap.ScopeBaseObject, "(objectClass=*)", "contextCSN")
+	for _, e := range found {
+		r.CSNs = bounded(e.GetAttributeValues("contextCSN"))
+	}
+}
+
+// readMonitor starts below cn=Monitor: Carbonio allows its administrators to
+// read the children, but not the entry itself.
+func (r *reading) readMonitor(s *session) {
+	var found []*ldap.Entry
+	found, r.NoMonitor = s.find("cn=Databases,cn=Monitor", ldap.ScopeWholeSubtree, "(|(objectClass=olmSyncReplInstance)(olmMDBEntries=*))",
+		"olmSRProviderURIList", "olmSRConnection", "olmSRSyncPhase", "olmSRLastContact", "olmSRNextConnect", "olmMDBEntries", "namingContexts")
+	for _, e := range found {
+		if provider := e.GetAttributeValue("olmSRProviderURIList"); provider != "" {
+			r.Links = append(r.Links, link{
+				Provider: provider, Connected: e.GetAttributeValue("olmSRConnection") != "", Phase: e.GetAttributeValue("olmSRSyncPhase"),
+				LastContact: e.GetAttributeValue("olmSRLastContact"), NextConnect: e.GetAttributeValue("olmSRNextConnect"),
+			})
+		}
+		if n, err := strconv.ParseInt(e.GetAttributeValue("olmMDBEntries"), 10, 64); err == nil && slices.Contains(e.GetAttributeValues("namingContexts"), "") {
+			r.Entries = &n
+		}
+	}
+	slices.SortFunc(r.Links, func(a, b link) int { return strings.Compare(a.Provider, b.Provider) })
+}
+
+// readConfig reads what cn=config says about replication.
+func (m *member) readConfig() {
+	if m.User == "" {
+		m.NoConfig = m.NoLogin
+		return
+	}
+	found, why := m.session.find("cn=config", ldap.ScopeWholeSubtree, "(|(objectClass=olcGlobal)(olcSyncrepl=*))",
+		"olcServerID", "olcSyncrepl", "olcMirrorMode", "olcMultiProvider")
+	if m.NoConfig = why; why != (checks.Unseen{}) {
+		return
+	}
+	c := &config{}
+	for _, e := range found {
+		c.ServerIDs = append(c.ServerIDs, bounded(e.GetAttributeValues("olcServerID"))...)
+		if strings.HasPrefix(strings.ToLower(e.DN), "olcdatabase={0}config,") {
+			continue // the replication of cn=config itself
+		}
+		for _, value := range bounded(e.GetAttributeValues("olcSyncrepl")) {
+			c.Agreements = append(c.Agreements, parseAgreement(value))
+		}
+		c.Multi = c.Multi || e.GetAttributeValue("olcMirrorMode") == "TRUE" || e.GetAttributeValue("olcMultiProvider") == "TRUE"
+	}
+	m.Config = c
+}
+
+// option is one option of an olcSyncrepl value, quoted or not.
+var option = regexp.MustCompile(`([\w-]+)=("[^"]*"|\S*)`)
+
+// parseAgreement takes from an olcSyncrepl value only what we show: the rest
+// holds the password.
+func parseAgreement(value string) agreement {
+	options := map[string]string{}
+	for _, o := range option.FindAllStringSubmatch(value, -1) {
+		options[strings.ToLower(o[1])] = strings.Trim(o[2], `"`)
+	}
+	return agreement{options["rid"], options["provider"], options["starttls"]}
+}
+
+func bounded(values []string) []string { return values[:min(len(values), maxValues)] }
+
 // add writes an entry with nothing but a name and a description.
 func (s *session) add(dn, name, description string) error {
 	request := ldap.NewAddRequest(dn, nil)
@@ -196,10 +268,8 @@ func (s *session) add(dn, name, description string) error {
 
 func (s *session) remove(dn string) error { return s.conn.Del(ldap.NewDelRequest(dn, nil)) }
 
-// missing says that the entry does not exist.
 func missing(err error) bool { return ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) }
 
-// has says whether the entry exists.
 func (s *session) has(dn string) (bool, error) {
 	_, err := s.conn.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil))
 	if missing(err) {
@@ -217,11 +287,8 @@ func refused(err error) bool {
 // forbidden says that the login may not read what it asked for: a server
 // responds as if that did not exist.
 func forbidden(err error) bool {
-	e, ok := errors.AsType[*ldap.Error](err)
-	return ok && slices.Contains([]uint16{
-		ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights,
-		ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultOperationsError,
-	}, e.ResultCode)
+	return ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights,
+		ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultOperationsError)
 }
 
 // root is the login that may read cn=config, cn=monitor and all entries;
@@ -231,23 +298,21 @@ const root = "cn=config"
 // credentials are a login. They never leave the process.
 type credentials struct{ user, password string }
 
-var errNoLogin = errors.New("no login is known: set logins.directory in the configuration, or run as root on a directory server")
-
 // loginOf fetches the login when it is first needed: that of the configuration,
 // else, on a directory server, that of cn=config.
 func loginOf(ctx context.Context, host checks.Host, a ask) func() (credentials, error) {
 	return sync.OnceValues(func() (credentials, error) {
 		switch {
-		case a.Login.User != "" && host.Secret != nil:
+		case a.Login.User != "":
 			password, err := host.Secret(a.Login.Password)
 			if err != nil {
 				return credentials{}, fmt.Errorf("the password of %s: %w", a.Login.User, err)
 			}
 			return credentials{a.Login.User, password}, nil
-		case a.Installed && host.Run != nil:
+		case a.Installed:
 			return localLogin(ctx, host)
 		}
-		return credentials{}, errNoLogin
+		return credentials{}, errors.New("no login is known: set logins.directory in the configuration, or run as root on a directory server")
 	})
 }
 
@@ -270,11 +335,9 @@ func localLogin(ctx context.Context, host checks.Host) (credentials, error) {
 		return credentials{root, password}, nil
 	}
 	// Nothing of the output may be shown, and of the error only its kind.
-	var exit *checks.ExitError
-	switch {
-	case errors.As(err, &exit):
+	if exit, ok := errors.AsType[*checks.ExitError](err); ok {
 		return credentials{}, fmt.Errorf("zmlocalconfig exited with status %d", exit.Code)
-	case err != nil:
+	} else if err != nil {
 		return credentials{}, fmt.Errorf("zmlocalconfig did not run: %w", err)
 	}
 	return credentials{}, errors.New("zmlocalconfig shows no ldap_root_password")

@@ -86,13 +86,13 @@ func observePrograms(ctx context.Context, host checks.Host, _ checks.Target[chec
 func run[T any](ctx context.Context, shell checks.Shell, program string, parse func(string) T) output[T] {
 	text, err := shell(ctx, program)
 	o := output[T]{Said: parse(text)}
-	var exit *checks.ExitError
+	exit, exited := errors.AsType[*checks.ExitError](err)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.As(err, &exit) && (exit.Code == 126 || exit.Code == 127):
+	case errors.Is(err, fs.ErrNotExist), exited && (exit.Code == 126 || exit.Code == 127):
 		o.Unseen = failed("it is not installed")
-	case exit != nil && strings.HasPrefix(exit.Stderr, "su: "): // it did not even start the program
+	case exited && strings.HasPrefix(exit.Stderr, "su: "): // it did not even start the program
 		o.Unseen = failed(exit.Stderr)
-	case exit != nil:
+	case exited:
 		o.Failed = cmp.Or(exit.Stderr, exit.Error())
 	case err != nil:
 		o.Unseen = checks.Why(err)
@@ -114,10 +114,7 @@ func parseReplchk(text string) []status {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if m := replchkLine.FindStringSubmatch(line); m != nil && len(out) < maxValues {
-			code, err := strconv.Atoi(m[4])
-			if err != nil {
-				continue
-			}
+			code, _ := strconv.Atoi(m[4]) // out of range it is no known code either
 			out = append(out, status{Role: m[1], URL: m[2], ServerID: m[3], Code: code, Status: m[5]})
 		} else if n := len(out); n > 0 && csnForm.MatchString(line) && len(out[n-1].CSNs) < maxValues {
 			out[n-1].CSNs = append(out[n-1].CSNs, line)
