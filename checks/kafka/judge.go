@@ -46,7 +46,7 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 			out = append(out, v.judgeController(), v.judgeQuorum(), v.judgePartitions(), v.judgeReplication(), v.judgeTransactions())
 		} else {
 			for _, c := range []*checks.Check{controller, quorum, partitions, replication, transactions} {
-				out = append(out, cluster.Because(c.Unknown(v.proof(), all, "no broker responds"), brokers, v.Members))
+				out = append(out, cluster.Because(c.Unknown(v, all, "no broker responds"), brokers, v.Members))
 			}
 		}
 		services := v.clusters()
@@ -65,6 +65,7 @@ type view struct {
 	latest     *metadataQuorum  // of the highest epoch; nil where none was seen
 	quorumLost bool             // a broker got no response from the controllers
 	names      map[int32]string // the nodes of the ids
+	lost       []member         // those that do not work, as far as is known
 	placed     []placement      // every partition that was shown, by topic and number
 }
 
@@ -100,14 +101,16 @@ func views(scope checks.Scope, seen checks.Record) []view {
 			v.mode = withKRaft
 		}
 		v.names = v.named()
+		v.lost = cluster.Those(v.Members, func(m member) bool { return v.present(m) == cluster.No || m.down() && v.latest == nil })
 		v.placed = v.placements()
 		out = append(out, v)
 	}
 	return out
 }
 
-// proof is what a verdict on the whole cluster rests on: those that were seen.
-func (v view) proof() checks.Proof { return checks.Together(v.Members...).Part() }
+// Proof makes a view a basis: that of a verdict on the whole cluster, which those
+// that were seen are enough for.
+func (v view) Proof() checks.Proof { return checks.Together(v.Members...).Part() }
 
 // present says whether the member responds, and the others list it as alive. One
 // that cannot be reached from here may still work: that it does not is known only
@@ -128,15 +131,10 @@ func (v view) present(m member) cluster.Answer {
 	return cluster.Is(listed || len(others) == 0)
 }
 
-// isLost says whether the member does not work, as far as is known.
-func (v view) isLost(m member) bool {
-	return v.present(m) == cluster.No || m.down() && v.latest == nil
-}
-
 // stops marks a failure as one of what has stopped, unless it rests on a broker
 // that perhaps only cannot be reached from here.
 func (v view) stops(f checks.Finding) checks.Finding {
-	if slices.ContainsFunc(v.Members, func(m member) bool { return v.isLost(m) && v.present(m) == cluster.Unseen }) {
+	if slices.ContainsFunc(v.lost, func(m member) bool { return v.present(m) == cluster.Unseen }) {
 		return f
 	}
 	return f.Stops()
@@ -222,7 +220,7 @@ func (v view) judgeBroker(m member) checks.Finding {
 		return brokers.WithoutAddress(m, name, name)
 	case m.down():
 		return brokers.Fail(m, name, "the broker on %s %s", name, m.problem()).Wanted("a response on port 9092, without TLS or a login").
-			Fix(on(name, "systemctl restart carbonio-kafka.service; journalctl -u carbonio-kafka.service -n 50")).
+			Fix(checks.On(name)+restart+"; journalctl -u carbonio-kafka.service -n 50").
 			Needing(checks.PingOf(name), checks.PortOf(name, port, "tcp"))
 	case !m.responded():
 		return brokers.Unseen(m, name)
@@ -230,7 +228,7 @@ func (v view) judgeBroker(m member) checks.Finding {
 		return brokers.Unknown(m, name, "%s responds, but does not report its id: %s", name, m.ConfigUnseen)
 	case want != "" && id != want:
 		return brokers.Fail(m, name, "%s responds as broker %s", name, id).Saw(id).Wanted(want + " (broker_id in the inventory)").
-			Fix(on(name, "grep -E '^(node|broker).id' "+properties+"   # must be "+want))
+			Fix(checks.On(name) + "grep -E '^(node|broker).id' " + properties + "   # must be " + want)
 	case len(twins) > 0:
 		return brokers.Fail(m, name, "%s responds as broker %s, and so does %s", name, id, twins[0].Node()).Saw(id)
 	case v.present(m) == cluster.No:
@@ -257,7 +255,7 @@ func (v view) judgeUnexpected() []checks.Finding {
 		return nil
 	}
 	slices.Sort(names)
-	return []checks.Finding{brokers.Warn(v.proof(), all, "the cluster contains brokers that the inventory does not name").
+	return []checks.Finding{brokers.Warn(v, all, "the cluster contains brokers that the inventory does not name").
 		Saw(strings.Join(names, ", ")).Wanted("the hosts of [kafka]").
 		Fix("# add them to [kafka] in the inventory, or stop them")}
 }
@@ -265,18 +263,18 @@ func (v view) judgeUnexpected() []checks.Finding {
 // judgeAdvertised judges the name that clients are sent to.
 func (v view) judgeAdvertised(m member) checks.Finding {
 	name := m.Node()
-	self, ok := m.self(m.Target)
+	self := m.self(m.Target)
 	switch {
 	case m.down():
 		return advertised.Unknown(m, name, "could not be seen: the broker %s", m.problem())
 	case !m.responded():
 		return advertised.Unseen(m, name)
-	case !ok:
+	case self == nil:
 		return advertised.Unknown(m, name, "%s does not list itself among the brokers", name)
 	}
-	fix := on(name, fmt.Sprintf("sed -i '/^advertised.listeners=/s#PLAINTEXT://[^,]*#PLAINTEXT://%s:%d#' %s\nsystemctl restart carbonio-kafka.service", name, port, properties))
+	fix := checks.On(name) + fmt.Sprintf("sed -i '/^advertised.listeners=/s#PLAINTEXT://[^,]*#PLAINTEXT://%s:%d#' %s\n%s", name, port, properties, restart)
 	if strings.EqualFold(self.Host, name) && self.Port == port { // then it is here that the name goes wrong
-		fix = on(m.Vantage, "getent ahosts "+name+"   # must show the address of the broker")
+		fix = checks.On(m.Vantage) + "getent ahosts " + name + "   # must show the address of the broker"
 	}
 	wrong := func(f checks.Finding) checks.Finding {
 		return f.Saw(fmt.Sprintf("%s:%d", self.Host, self.Port)).Wanted(fmt.Sprintf("%s:%d", name, port)).Fix(fix)
@@ -329,31 +327,32 @@ func (v view) reported(what func(member) string) (values, lines []string) {
 // judgeController compares which controller of which cluster the brokers report.
 // One that is down, or that no controller responds to, reports none.
 func (v view) judgeController() checks.Finding {
-	if ids, lines := v.reported(func(m member) string { return m.Cluster }); len(ids) > 1 {
-		return controller.Fail(v.proof(), all, "the brokers belong to %d clusters", len(ids)).
-			Saw(strings.Join(lines, "; ")).Wanted("one cluster id")
-	}
-	if modes, lines := v.reported(member.mode); len(modes) > 1 {
-		return controller.Fail(v.proof(), all, "some brokers run with KRaft and some with ZooKeeper").
-			Saw(strings.Join(lines, "; ")).Wanted("the same on every broker")
-	}
+	clusters, ids := v.reported(func(m member) string { return m.Cluster })
+	modes, modeOf := v.reported(member.mode)
 	names, lines := v.reported(v.controller)
 	silent := cluster.Those(v.Members, func(m member) bool {
 		return v.present(m) != cluster.No && !m.Lost && v.controller(m) == ""
 	})
 	switch {
+	case len(clusters) > 1:
+		return controller.Fail(v, all, "the brokers belong to %d clusters", len(clusters)).
+			Saw(strings.Join(ids, "; ")).Wanted("one cluster id")
+	case len(modes) > 1:
+		return controller.Fail(v, all, "some brokers run with KRaft and some with ZooKeeper").
+			Saw(strings.Join(modeOf, "; ")).Wanted("the same on every broker")
 	case len(names) > 1:
-		return controller.Fail(v.proof(), all, "the brokers report %d controllers", len(names)).
+		return controller.Fail(v, all, "the brokers report %d controllers", len(names)).
 			Saw(strings.Join(lines, "; ")).Wanted("one controller")
 	case len(names) == 0:
-		return controller.Unknown(v.proof(), all, "no broker reports a controller")
+		return controller.Unknown(v, all, "no broker reports a controller")
 	case names[0] == nobody:
-		return controller.Fail(v.proof(), all, "there is no controller").Saw(strings.Join(lines, "; ")).Wanted("one controller").Stops()
+		return controller.Fail(v, all, "there is no controller").Saw(strings.Join(lines, "; ")).Wanted("one controller").Stops()
 	case len(silent) > 0:
-		return cluster.Because(controller.Unknown(v.proof(), all, "%s report %s as the controller; what %s reports is unknown", v.of(len(lines)), names[0],
-			strings.Join(cluster.Nodes(silent), ", ")), brokers, silent)
+		f := controller.Unknown(v, all, "%s report %s as the controller; what %s reports is unknown",
+			v.of(len(lines)), names[0], strings.Join(cluster.Nodes(silent), ", "))
+		return cluster.Because(f, brokers, silent)
 	}
-	return controller.Pass(v.proof(), all, "%s report %s as the controller of one cluster", v.of(len(lines)), names[0]).With("cluster", v.responding[0].Cluster)
+	return controller.Pass(v, all, "%s report %s as the controller of one cluster", v.of(len(lines)), names[0]).With("cluster", v.responding[0].Cluster)
 }
 
 // controller is the node that a member reports as the controller; empty where
@@ -374,28 +373,28 @@ func (v view) controller(m member) string {
 
 // judgeQuorum judges the voters on the metadata, as their leader sees them.
 func (v view) judgeQuorum() checks.Finding {
-	kraft := cluster.Those(v.responding, func(m member) bool { return m.kraft() })
+	kraft := cluster.Those(v.responding, member.kraft)
 	q := v.latest
 	switch {
 	case len(kraft) == 0:
 		return v.judgeZooKeeper()
 	case q == nil && v.quorumLost:
-		f := quorum.Fail(v.proof(), all, "the quorum is lost: no controller responds to the brokers, and nothing can be changed").
+		f := quorum.Fail(v, all, "the quorum is lost: no controller responds to the brokers, and nothing can be changed").
 			Saw(v.of(len(v.responding)) + " respond, and none reaches a controller").Wanted("a majority of controllers").Stops()
 		// Together with the majority; or with the controller alone, which the others
 		// keep asking for most of a minute when it stops responding.
 		return cluster.Because(f, brokers, cluster.Those(v.Members, member.down))
 	case q == nil:
-		return quorum.Unknown(v.proof(), all, "could not be seen: %s", kraft[0].QuorumUnseen)
+		return quorum.Unknown(v, all, "could not be seen: %s", kraft[0].QuorumUnseen)
 	case q.Leader < 0:
-		return quorum.Fail(v.proof(), all, "the quorum has no leader in epoch %d", q.Epoch).Stops()
+		return quorum.Fail(v, all, "the quorum has no leader in epoch %d", q.Epoch).Stops()
 	}
 	var ids []int32
 	for _, r := range q.Voters {
 		ids = append(ids, r.ID)
 	}
 	if voters, want := v.nodes(ids), cluster.Nodes(v.Members); !slices.Equal(voters, want) {
-		f := quorum.Fail(v.proof(), all, "the voters are not the brokers of the inventory").
+		f := quorum.Fail(v, all, "the voters are not the brokers of the inventory").
 			Saw(strings.Join(voters, ", ")).Wanted(strings.Join(want, ", ")).
 			Fix("grep -E '^(controller.quorum.voters|node.id)' " + properties + "   # on every broker: the ids must be those of broker_id in the inventory")
 		return cluster.Because(f, brokers, v.Members) // a broker with another's id
@@ -409,39 +408,38 @@ func (v view) judgeZooKeeper() checks.Finding {
 	modes, _ := v.reported(member.mode)
 	switch {
 	case len(modes) == 0:
-		return quorum.Unknown(v.proof(), all, "whether the brokers run with KRaft is unknown: %s", v.responding[0].ConfigUnseen)
+		return quorum.Unknown(v, all, "whether the brokers run with KRaft is unknown: %s", v.responding[0].ConfigUnseen)
 	case v.scope.Release.Before(platform.R25_9):
-		return quorum.Skip(v.proof(), all, "the brokers leave elections to ZooKeeper, as before 25.9")
+		return quorum.Skip(v, all, "the brokers leave elections to ZooKeeper, as before 25.9")
 	}
-	return quorum.Warn(v.proof(), all, "Kafka still runs with ZooKeeper; Carbonio %s installs it with KRaft", v.scope.Release).
+	return quorum.Warn(v, all, "Kafka still runs with ZooKeeper; Carbonio %s installs it with KRaft", v.scope.Release).
 		Saw("ZooKeeper").Wanted("KRaft, since 25.9").Fix("# plan the migration with Zextras, because the playbook creates a new cluster; until then keep ZooKeeper running:\nsystemctl status carbonio-zookeeper.service")
 }
 
 // judgeVoters judges whether they keep up with their leader.
 func (v view) judgeVoters(q *metadataQuorum) checks.Finding {
 	leader := v.node(q.Leader)
-	var explained []member
-	var late []string
+	var late, words []string
 	for _, r := range q.Voters {
 		if why := q.behind(r); why != "" {
-			node := v.node(r.ID)
-			late = append(late, node+" "+why)
-			explained = append(explained, cluster.Those(v.Members, func(m member) bool { return m.Node() == node && v.isLost(m) })...)
+			late = append(late, v.node(r.ID))
+			words = append(words, v.node(r.ID)+" "+why)
 		}
 	}
 	switch {
 	case len(late) > 0:
-		f := quorum.Fail(v.proof(), all, "only %d of %d voters keep up with the leader, %s", len(q.Voters)-len(late), len(q.Voters), leader).
-			Saw(strings.Join(late, "; ")).Wanted(fmt.Sprintf("a fetch within %v", fetchSilence))
-		if len(explained) == len(late) {
-			f = cluster.Because(f, brokers, explained)
+		f := quorum.Fail(v, all, "only %d of %d voters keep up with the leader, %s", len(q.Voters)-len(late), len(q.Voters), leader).
+			Saw(strings.Join(words, "; ")).Wanted(fmt.Sprintf("a fetch within %v", fetchSilence))
+		lost := cluster.Those(v.lost, func(m member) bool { return slices.Contains(late, m.Node()) })
+		if len(lost) == len(late) {
+			f = cluster.Because(f, brokers, lost)
 		}
 		return f
 	case v.scope.Release.Before(platform.R25_9):
-		return quorum.Warn(v.proof(), all, "Kafka runs with KRaft; Carbonio %s still uses ZooKeeper", v.scope.Release).
+		return quorum.Warn(v, all, "Kafka runs with KRaft; Carbonio %s still uses ZooKeeper", v.scope.Release).
 			Saw("KRaft").Wanted("ZooKeeper, before 25.9").Fix("# check the release (--release), and which playbook installed Kafka")
 	}
-	return quorum.Pass(v.proof(), all, "%s leads in epoch %d, and all %d voters keep up", leader, q.Epoch, len(q.Voters))
+	return quorum.Pass(v, all, "%s leads in epoch %d, and all %d voters keep up", leader, q.Epoch, len(q.Voters))
 }
 
 // behind says how a voter fails to keep up with the leader; empty when it does.

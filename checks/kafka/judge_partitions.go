@@ -52,7 +52,7 @@ func (p placement) state() int {
 // placements are all partitions. Where brokers differ the worst counts: one that
 // is cut off reports an old state.
 func (v view) placements() []placement {
-	gone := cluster.Nodes(cluster.Those(v.Members, func(m member) bool { return m.down() && v.isLost(m) }))
+	gone := cluster.Nodes(cluster.Those(v.lost, member.down))
 	isGone := func(node string) bool { return slices.Contains(gone, node) }
 	var out []placement
 	for _, m := range v.responding {
@@ -74,48 +74,45 @@ func (v view) placements() []placement {
 
 // explained names the lost members where they explain every broken partition.
 func (v view) explained(f checks.Finding, broken []placement) checks.Finding {
-	lost := cluster.Nodes(cluster.Those(v.Members, v.isLost))
+	lost := cluster.Nodes(v.lost)
 	var missing []string
 	for _, p := range broken {
-		away := slices.DeleteFunc(slices.Clone(p.replicas), func(node string) bool { return slices.Contains(p.sync, node) })
-		gone := slices.DeleteFunc(slices.Clone(away), func(node string) bool { return !slices.Contains(lost, node) })
+		away := cluster.Those(p.replicas, func(node string) bool { return !slices.Contains(p.sync, node) })
+		gone := cluster.Those(away, func(node string) bool { return slices.Contains(lost, node) })
 		if len(gone) == 0 || len(gone) < len(away) && len(p.sync) > 0 {
 			return f
 		}
 		missing = append(missing, gone...)
 	}
-	return cluster.Because(f, brokers, cluster.Those(v.Members, func(m member) bool { return slices.Contains(missing, m.Node()) }))
+	return cluster.Because(f, brokers, cluster.Those(v.lost, func(m member) bool { return slices.Contains(missing, m.Node()) }))
 }
 
 // hidden is the finding where the brokers may have left topics out.
 func (v view) hidden(c *checks.Check) checks.Finding {
-	return c.Unknown(v.proof(), all, "the brokers list %d partitions, and may hide others from this client", len(v.placed))
+	return c.Unknown(v, all, "the brokers list %d partitions, and may hide others from this client", len(v.placed))
 }
 
 // judgePartitions judges whether all partitions can be read and written.
 func (v view) judgePartitions() checks.Finding {
 	broken := cluster.Those(v.placed, func(p placement) bool { return p.state() != healthy })
-	count := map[int]int{}
-	stopped := false
-	for _, p := range broken {
-		count[p.state()]++
-		stopped = stopped || p.state() == leaderless || p.state() == unwritable && p.topic != transactionLog
-	}
 	switch {
 	case len(broken) == 0 && !v.complete():
 		return v.hidden(partitions)
 	case len(v.placed) == 0:
-		return partitions.Pass(v.proof(), all, "there are no partitions yet")
+		return partitions.Pass(v, all, "there are no partitions yet")
 	case len(broken) == 0:
-		return partitions.Pass(v.proof(), all, "all %d partitions have a leader and all replicas in sync", len(v.placed))
+		return partitions.Pass(v, all, "all %d partitions have a leader and all replicas in sync", len(v.placed))
 	}
 	var said []string
 	for state := leaderless; state > healthy; state-- {
-		if n := count[state]; n > 0 {
-			said = append(said, fmt.Sprintf(states[state], n))
+		if these := cluster.Those(broken, func(p placement) bool { return p.state() == state }); len(these) > 0 {
+			said = append(said, fmt.Sprintf(states[state], len(these)))
 		}
 	}
-	f := partitions.Fail(v.proof(), all, "not all of %d partitions are healthy: %s", len(v.placed), strings.Join(said, ", ")).
+	stopped := slices.ContainsFunc(broken, func(p placement) bool {
+		return p.state() == leaderless || p.state() == unwritable && p.topic != transactionLog
+	})
+	f := partitions.Fail(v, all, "not all of %d partitions are healthy: %s", len(v.placed), strings.Join(said, ", ")).
 		Saw(byTopic(broken)).Wanted("every replica in sync")
 	if stopped {
 		f = v.stops(f)
@@ -141,25 +138,25 @@ func byTopic(placed []placement) string {
 // judgeReplication judges how many copies there are, in sync or not.
 func (v view) judgeReplication() checks.Finding {
 	if len(v.Members) == 1 {
-		return replication.Skip(v.proof(), all, "a single broker has no other to copy to")
+		return replication.Skip(v, all, "a single broker has no other to copy to")
 	}
 	if single := cluster.Those(v.placed, func(p placement) bool { return len(p.replicas) < copies }); len(single) > 0 {
-		return replication.Fail(v.proof(), all, "%d of %d partitions have only one copy", len(single), len(v.placed)).
+		return replication.Fail(v, all, "%d of %d partitions have only one copy", len(single), len(v.placed)).
 			Saw(byTopic(single)).Wanted(fmt.Sprintf("%d copies", copies))
 	}
 	for _, m := range v.responding {
 		for _, setting := range []string{defaultRF, txnRF} {
 			if n, err := strconv.Atoi(m.Defaults[setting]); err == nil && n < copies {
-				return replication.Warn(v.proof(), all, "new topics will have only one copy").
+				return replication.Warn(v, all, "new topics will have only one copy").
 					Saw(fmt.Sprintf("%s=%d on %s", setting, n, m.Node())).Wanted(fmt.Sprintf("%s=%d", setting, copies)).
-					Fix(on(m.Node(), fmt.Sprintf("sed -i '/^%s=/d' %s; echo %[1]s=%[3]d >> %[2]s\nsystemctl restart carbonio-kafka.service", setting, properties, copies)))
+					Fix(checks.On(m.Node()) + fmt.Sprintf("sed -i '/^%s=/d' %s; echo %[1]s=%[3]d >> %[2]s\n%[4]s", setting, properties, copies, restart))
 			}
 		}
 	}
 	if !v.complete() {
 		return v.hidden(replication)
 	}
-	return replication.Pass(v.proof(), all, "all %d partitions have at least %d copies", len(v.placed), copies)
+	return replication.Pass(v, all, "all %d partitions have at least %d copies", len(v.placed), copies)
 }
 
 // judgeTransactions judges whether they can be committed, and how many more brokers
@@ -170,22 +167,22 @@ func (v view) judgeTransactions() checks.Finding {
 	case len(log) == 0 && !v.complete():
 		return v.hidden(transactions)
 	case len(log) == 0:
-		return transactions.Pass(v.proof(), all, "there have been no transactions yet")
+		return transactions.Pass(v, all, "there have been no transactions yet")
 	case log[0].minISR == 0:
-		return transactions.Unknown(v.proof(), all, "how many in-sync copies the transaction log requires is unknown")
+		return transactions.Unknown(v, all, "how many in-sync copies the transaction log requires is unknown")
 	}
 	want := log[0].minISR
 	if broken := cluster.Those(log, func(p placement) bool { return p.state() >= unwritable }); len(broken) > 0 {
-		f := transactions.Fail(v.proof(), all, "transactions have stopped in %d of %d partitions of their log", len(broken), len(log)).
+		f := transactions.Fail(v, all, "transactions have stopped in %d of %d partitions of their log", len(broken), len(log)).
 			Saw(fmt.Sprintf("fewer than %d replicas in sync", want)).Wanted(fmt.Sprintf("%d in sync", want))
 		return v.explained(v.stops(f), broken)
 	}
 	weakest := slices.MinFunc(log, func(a, b placement) int { return cmp.Compare(len(a.sync), len(b.sync)) })
 	spare := len(weakest.sync) - want
 	if spare == 0 {
-		return transactions.Pass(v.proof(), all, "transactions can be committed; losing any broker stops some, because %d of %d copies must be in sync", want, len(log[0].replicas))
+		return transactions.Pass(v, all, "transactions can be committed; losing any broker stops some, because %d of %d copies must be in sync", want, len(log[0].replicas))
 	}
-	return transactions.Pass(v.proof(), all, "transactions can be committed, even with %d brokers fewer", spare)
+	return transactions.Pass(v, all, "transactions can be committed, even with %d brokers fewer", spare)
 }
 
 // service is the service that a partition is part of.
@@ -242,20 +239,20 @@ func (v view) judgeTolerance(services []checks.Cluster) checks.Finding {
 	unseen := cluster.Those(v.Members, func(m member) bool { return v.present(m) == cluster.Unseen })
 	switch survives := cluster.Survives(kafka, 1); {
 	case survives == cluster.Yes:
-		return tolerance.Pass(v.proof(), all, "%s", said)
+		return tolerance.Pass(v, all, "%s", said)
 	case survives == cluster.No && len(v.Members) > 1:
-		f := tolerance.Fail(v.proof(), all, "Kafka %s", spared(kafka)).Saw(said).Wanted("able to lose one more broker")
+		f := tolerance.Fail(v, all, "Kafka %s", spared(kafka)).Saw(said).Wanted("able to lose one more broker")
 		if _, most := cluster.Spare(kafka); most < 0 {
 			f = v.stops(f)
 		}
-		f = cluster.Because(f, brokers, cluster.Those(v.Members, v.isLost))
+		f = cluster.Because(f, brokers, v.lost)
 		return f.Needing(controller.On(all), quorum.On(all), partitions.On(all), replication.On(all))
 	case len(unseen) > 0:
-		return cluster.Because(tolerance.Unknown(v.proof(), all, "not every broker could be checked"), brokers, unseen)
+		return cluster.Because(tolerance.Unknown(v, all, "not every broker could be checked"), brokers, unseen)
 	case survives == cluster.No:
-		return tolerance.Skip(v.proof(), all, "there is only one broker: none can be lost")
+		return tolerance.Skip(v, all, "there is only one broker: none can be lost")
 	case v.mode == withKRaft && v.latest == nil:
-		return tolerance.Unknown(v.proof(), all, "the quorum could not be seen").Needing(quorum.On(all))
+		return tolerance.Unknown(v, all, "the quorum could not be seen").Needing(quorum.On(all))
 	}
 	return v.hidden(tolerance)
 }

@@ -8,11 +8,7 @@ import (
 )
 
 // Module is the subject.
-var Module = &checks.Module{
-	Name:   "kafka",
-	Checks: catalogue,
-	Judge:  judge,
-}
+var Module = &checks.Module{Name: "kafka", Checks: catalogue, Judge: judge}
 
 var catalogue = []*checks.Check{brokers, advertised, controller, quorum, partitions, replication, transactions, tolerance}
 
@@ -21,6 +17,7 @@ const (
 	port = 9092    // where a broker listens
 
 	properties = "/opt/kafka/config/server.properties"
+	restart    = "systemctl restart carbonio-kafka.service"
 
 	copies         = 2 // how many of each topic Carbonio keeps
 	transactionLog = "__transaction_state"
@@ -34,23 +31,18 @@ const (
 	txnMinISR    = "transaction.state.log.min.isr"
 )
 
-// ownSettings are those of a broker: its roles, and the defaults of new topics.
-var ownSettings = []string{defaultRF, minISR, txnRF, txnMinISR, processRoles}
-
-var (
-	installed = []checks.Phase{checks.Health}
-	// clients are the nodes that may reach the port.
-	clients = []platform.Component{platform.Kafka, platform.Mailstore}
-)
-
 // expected is the id that the inventory gives a broker; empty where it gives none.
 type expected struct {
 	ID string `json:"id,omitempty"`
 }
 
-var eachBroker = &checks.Look[expected, broker]{Kind: "broker", Targets: targets, Observe: observe}
-
-var looks = []checks.AnyLook{eachBroker}
+var (
+	eachBroker = &checks.Look[expected, broker]{Kind: "broker", Targets: targets, Observe: observe}
+	looks      = []checks.AnyLook{eachBroker}
+	installed  = []checks.Phase{checks.Health}
+	// clients are the nodes that may reach the port.
+	clients = []platform.Component{platform.Kafka, platform.Mailstore}
+)
 
 var brokers = &checks.Check{
 	ID:      checks.BrokerID,
@@ -69,8 +61,7 @@ var advertised = &checks.Check{
 	Manual:  "/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server svc1.example.com:9092 | grep 9092\ngetent ahosts svc1.example.com   # on every mailstore",
 	Remedy:  "# on that node, in " + properties + ", with its full name (and keep the CONTROLLER part, if there is one):\n#   advertised.listeners=PLAINTEXT://svc1.example.com:9092\nsystemctl restart carbonio-kafka.service",
 	Sources: []platform.Source{platform.Cluster.On("server.properties"), platform.ActiveReplica},
-	Needs:   []*checks.Check{brokers},
-	Phases:  installed, Components: clients, Looks: looks,
+	Phases:  installed, Components: clients, Looks: looks, Needs: []*checks.Check{brokers},
 }
 
 var controller = &checks.Check{
@@ -80,8 +71,7 @@ var controller = &checks.Check{
 	Manual:  "/opt/kafka/bin/kafka-metadata-quorum.sh --bootstrap-server svc1.example.com:9092 describe --status\ngrep cluster.id /var/lib/queue/kafka/logs/meta.properties",
 	Remedy:  "grep cluster.id /var/lib/queue/kafka/logs/meta.properties   # on every broker\nsystemctl restart carbonio-kafka.service                    # on the one that differs",
 	Sources: []platform.Source{platform.Cluster.On("all logs are formatted with one cluster id")},
-	Needs:   []*checks.Check{quorum},
-	Phases:  installed, Components: clients, Looks: looks,
+	Phases:  installed, Components: clients, Looks: looks, Needs: []*checks.Check{quorum},
 }
 
 var quorum = &checks.Check{
@@ -131,8 +121,7 @@ var tolerance = &checks.Check{
 	Manual:  "/opt/kafka/bin/kafka-topics.sh --bootstrap-server svc1.example.com:9092 --describe\n/opt/kafka/bin/kafka-metadata-quorum.sh --bootstrap-server svc1.example.com:9092 describe --status",
 	Remedy:  "# restart no broker before all are back\nsystemctl status carbonio-kafka.service",
 	Sources: []platform.Source{platform.ActiveReplica, platform.Policy},
-	Phases:  installed, Components: clients, Looks: looks,
-	Clusters: true,
+	Phases:  installed, Components: clients, Looks: looks, Clusters: true,
 }
 
 // targets are the brokers of the platform.
@@ -147,6 +136,3 @@ func targets(scope checks.Scope, _ checks.Host) ([]checks.Target[expected], erro
 	}
 	return out, nil
 }
-
-// on is a remedy on a node.
-func on(node, commands string) string { return "# on " + node + "\n" + commands }

@@ -115,12 +115,12 @@ func observe(ctx context.Context, host checks.Host, t checks.Target[expected]) (
 
 // undescribed is a broker that accepted the connection and did not describe itself.
 func undescribed(ctx context.Context, err error) (broker, error) {
-	var failed *kerr.Error
-	var refused refusal
+	_, failed := errors.AsType[*kerr.Error](err)
+	_, refused := errors.AsType[refusal](err)
 	switch {
 	case errors.Is(err, errStranger):
 		return broker{Contact: checks.Contact{State: checks.Stranger, Words: "Kafka broker: " + err.Error()}}, nil
-	case errors.As(err, &failed), errors.As(err, &refused):
+	case failed, refused:
 		return broker{Contact: checks.Contact{State: checks.Open, Words: err.Error()}}, nil
 	}
 	c, err := checks.Spoken(ctx, err)
@@ -144,9 +144,6 @@ func metadata(w *wire) (broker, error) {
 	if err := w.ask(kmsg.NewPtrMetadataRequest(), answer)(); err != nil { // of all topics
 		return broker{}, err
 	}
-	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-		return broker{}, err
-	}
 	if answer.ClusterID == nil || *answer.ClusterID == "" {
 		return broker{}, refusal("it does not report a cluster id")
 	}
@@ -156,10 +153,7 @@ func metadata(w *wire) (broker, error) {
 	}
 	slices.SortFunc(seen.Brokers, func(a, b listed) int { return cmp.Compare(a.ID, b.ID) })
 	for _, t := range answer.Topics {
-		if t.Topic == nil {
-			continue
-		}
-		one := topic{Name: *t.Topic}
+		one := topic{Name: *t.Topic} // never null in this version
 		for _, p := range t.Partitions {
 			one.Partitions = append(one.Partitions, partition{p.Partition, p.Leader, p.Replicas, p.ISR})
 		}
@@ -180,7 +174,7 @@ func (b *broker) askSelf(w *wire, expected string) {
 	if expected != "" && !slices.Contains(ids, expected) {
 		ids = append(ids, expected)
 	}
-	found, err := ask(w, kmsg.ConfigResourceTypeBroker, ids, ownSettings)()
+	found, err := ask(w, kmsg.ConfigResourceTypeBroker, ids, []string{defaultRF, minISR, txnRF, txnMinISR, processRoles})()
 	b.ConfigUnseen = unseen(err)
 	for id, settings := range found {
 		if n, err := strconv.ParseInt(id, 10, 32); err == nil {
@@ -260,47 +254,49 @@ func ask(w *wire, kind kmsg.ConfigResourceType, names, settings []string) (wait 
 func (b *broker) askQuorum(w *wire) (take func(context.Context)) {
 	request, answer := kmsg.NewPtrDescribeQuorumRequest(), kmsg.NewPtrDescribeQuorumResponse()
 	request.Topics = []kmsg.DescribeQuorumRequestTopic{{
-		Topic:      metadataLog,
-		Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}},
+		Topic: metadataLog, Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}},
 	}}
 	wait := w.ask(request, answer)
 	return func(ctx context.Context) {
 		half, cancel := checks.Share(ctx, 0.5)
 		defer cancel()
 		defer context.AfterFunc(half, func() { w.conn.Close() })()
-		if err := wait(); err != nil {
-			b.QuorumUnseen, b.Lost = unseen(err), half.Err() != nil && ctx.Err() == nil
-			return
+		err := wait()
+		b.Lost = err != nil && half.Err() != nil && ctx.Err() == nil
+		if err == nil {
+			b.Quorum, err = described(answer)
+			b.Lost = kerr.IsRetriable(err)
 		}
-		b.takeQuorum(answer)
+		b.QuorumUnseen = unseen(err)
 	}
 }
 
-// takeQuorum reads an answer, which holds one partition unless it is an error.
-func (b *broker) takeQuorum(answer *kmsg.DescribeQuorumResponse) {
-	err := kerr.ErrorForCode(answer.ErrorCode)
+// described reads an answer, which holds one partition unless it is an error.
+func described(answer *kmsg.DescribeQuorumResponse) (q *metadataQuorum, err error) {
+	err = kerr.ErrorForCode(answer.ErrorCode)
 	for _, t := range answer.Topics {
 		for _, p := range t.Partitions {
 			err = cmp.Or(err, kerr.ErrorForCode(p.ErrorCode))
-			b.Quorum = &metadataQuorum{Leader: p.LeaderID, Epoch: p.LeaderEpoch}
+			q = &metadataQuorum{Leader: p.LeaderID, Epoch: p.LeaderEpoch}
 			for _, v := range p.CurrentVoters {
-				b.Quorum.Voters = append(b.Quorum.Voters, voter{v.ReplicaID, v.LogEndOffset, v.LastFetchTimestamp, v.LastCaughtUpTimestamp})
+				q.Voters = append(q.Voters, voter{v.ReplicaID, v.LogEndOffset, v.LastFetchTimestamp, v.LastCaughtUpTimestamp})
 			}
-			slices.SortFunc(b.Quorum.Voters, func(a, b voter) int { return cmp.Compare(a.ID, b.ID) })
+			slices.SortFunc(q.Voters, func(a, b voter) int { return cmp.Compare(a.ID, b.ID) })
 		}
 	}
-	if err == nil && b.Quorum == nil {
-		err = refusal("the answer is empty")
+	switch {
+	case err != nil:
+		return nil, err
+	case q == nil:
+		return nil, refusal("the answer is empty")
 	}
-	if err != nil {
-		b.Quorum, b.QuorumUnseen, b.Lost = nil, unseen(err), kerr.IsRetriable(err)
-	}
+	return q, nil
 }
 
 // resolve looks up the name that clients are told to connect to.
 func (b *broker) resolve(ctx context.Context, network checks.Network, t checks.Target[expected]) {
-	self, ok := b.self(t)
-	if !ok {
+	self := b.self(t)
+	if self == nil {
 		return
 	}
 	addresses, err := network.Lookup(ctx, self.Host)
@@ -311,8 +307,8 @@ func (b *broker) resolve(ctx context.Context, network checks.Network, t checks.T
 }
 
 // self is the broker's own entry: the one with its id, where that is known, else
-// with its id in the inventory, else with its name.
-func (b broker) self(t checks.Target[expected]) (listed, bool) {
+// with its id in the inventory, else with its name; nil without one.
+func (b broker) self(t checks.Target[expected]) *listed {
 	i := slices.IndexFunc(b.Brokers, func(l listed) bool {
 		switch {
 		case b.ID >= 0:
@@ -323,7 +319,7 @@ func (b broker) self(t checks.Target[expected]) (listed, bool) {
 		return strings.EqualFold(l.Host, t.Node)
 	})
 	if i < 0 {
-		return listed{}, false
+		return nil
 	}
-	return b.Brokers[i], true
+	return &b.Brokers[i]
 }

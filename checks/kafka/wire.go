@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kbin"
@@ -125,8 +124,7 @@ func receive(r io.Reader, number int32) ([]byte, error) {
 
 // plain is an error without the addresses of the connection.
 func plain(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
 	}
 	switch {
@@ -151,9 +149,10 @@ func (f form) read(message []byte, answer kmsg.Response) error {
 	return answer.ReadFrom(body)
 }
 
-// pass reads through a message along a layout. A negative length means null.
-func pass(r *kbin.Reader, layout string) {
-	for layout != "" && r.Ok() {
+// pass reads through a message along a layout, and returns what of the layout
+// follows the bracket that ends it. A negative length means null.
+func pass(r *kbin.Reader, layout string) (rest string) {
+	for layout != "" {
 		part := layout[0]
 		layout = layout[1:]
 		switch part {
@@ -165,6 +164,8 @@ func pass(r *kbin.Reader, layout string) {
 			layout = passArray(r, r.ArrayLen(), layout)
 		case '{':
 			layout = passArray(r, r.CompactArrayLen(), layout)
+		case ']', '}':
+			return layout
 		case 't':
 			for n := r.Uvarint(); n > 0 && r.Ok(); n-- {
 				r.Uvarint() // its key
@@ -174,22 +175,13 @@ func pass(r *kbin.Reader, layout string) {
 			r.Span(int(part - '0'))
 		}
 	}
+	return ""
 }
 
 // passArray passes n elements, and returns the layout that follows them.
-func passArray(r *kbin.Reader, n int32, layout string) string {
-	depth := 1
-	end := strings.IndexFunc(layout, func(c rune) bool {
-		switch c {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth--
-		}
-		return depth == 0
-	})
+func passArray(r *kbin.Reader, n int32, element string) (rest string) {
 	for ; n > 0 && r.Ok(); n-- {
-		pass(r, layout[:end])
+		pass(r, element)
 	}
-	return layout[end+1:]
+	return pass(&kbin.Reader{}, element) // which is empty
 }
