@@ -5,28 +5,34 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
 // judge decides on every node, then on whether all take the same channel.
 func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
-	var views []*view
+	var views []view
 	for s := range configuration.In(record) {
 		v := newView(s, scope)
-		v.judge()
 		views = append(views, v)
-		out = append(out, v.found...)
+		for _, f := range v.judge() {
+			if f.Remedy != "" {
+				f = f.Fix(checks.On(v.Vantage) + f.Remedy)
+			}
+			out = append(out, f)
+		}
 	}
-	slices.SortFunc(views, func(a, b *view) int { return cmp.Compare(a.Vantage, b.Vantage) })
+	slices.SortFunc(views, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
 	return append(out, drift(views)...), nil
 }
 
-// A view is one node's package sources, what they must match, and what was found.
+// A view is one node's package sources, and what they must match.
 type view struct {
 	checks.Sight[checks.Nothing, sources]
 	sources
@@ -36,7 +42,6 @@ type view struct {
 	carbonio []entry  // valid and enabled
 	postgres []entry  // the same
 	unread   string   // why there may be entries that were not seen; else empty
-	found    []checks.Finding
 }
 
 // parsed is a file of the node's own package manager.
@@ -45,8 +50,8 @@ type parsed struct {
 	entries []entry
 }
 
-func newView(s checks.Sight[checks.Nothing, sources], scope checks.Scope) *view {
-	v := &view{Sight: s, self: scope.Vantage(s.Vantage)}
+func newView(s checks.Sight[checks.Nothing, sources], scope checks.Scope) view {
+	v := view{Sight: s, self: scope.Vantage(s.Vantage)}
 	v.system = systemOf(v.self)
 	v.sources, _ = s.Got()
 	for _, f := range v.Files {
@@ -109,69 +114,64 @@ func systemOf(v checks.Vantage) system {
 
 func (s system) supported() bool { return slices.Contains(s.known, s.is) }
 
-// add takes a finding, and names the node that its remedy is for.
-func (v *view) add(f checks.Finding) {
-	if f.Remedy != "" {
-		f.Remedy = "# on " + v.Vantage + "\n" + f.Remedy
-	}
-	v.found = append(v.found, f)
-}
-
-// orElse judges by rules, and says so if they had nothing to judge.
-func (v *view) orElse(nothing func(*checks.Check) checks.Finding, c *checks.Check, rules func()) {
-	before := len(v.found)
-	if rules(); len(v.found) == before {
-		v.add(nothing(c))
-	}
-}
-
 // judge decides on a node. A system that has neither apt nor dnf, or that is
 // unknown, is left to system.os.
-func (v *view) judge() {
+func (v view) judge() []checks.Finding {
+	var out []checks.Finding
 	for _, c := range catalogue {
 		switch _, got := v.Got(); {
 		case !got:
-			v.add(c.Unseen(v, v.Target.Name))
+			out = append(out, c.Unseen(v, v.Target.Name))
 		case v.self.OS.ID == "":
-			v.add(c.Unknown(v, v.Target.Name, "the operating system is unknown, and with it which files matter"))
+			out = append(out, c.Unknown(v, v.Target.Name, "the operating system is unknown, and with it which files matter"))
 		case v.extensions == nil:
-			v.add(c.Skip(v, v.Target.Name, "Carbonio has no packages for %s", cmp.Or(v.self.OS.Pretty, v.self.OS.ID)))
+			out = append(out, c.Skip(v, v.Target.Name, "Carbonio has no packages for %s", cmp.Or(v.self.OS.Pretty, v.self.OS.ID)))
 		}
 	}
-	if len(v.found) > 0 {
-		return
+	if len(out) > 0 {
+		return out
 	}
-	v.orElse(v.noFile, file, v.judgeFile)
-	v.orElse(v.none, syntax, v.judgeSyntax)
-	v.orElse(v.none, suite, v.judgeSuite)
-	v.orElse(v.none, channel, v.judgeChannel)
-	v.judgeKeys()
-	v.add(v.judgePGDG())
-	v.add(v.judgeMixed())
+	return slices.Concat(
+		each(v.ours, v.judgeFile, v.noFile()),
+		each(cluster.Those(v.ours, func(f parsed) bool { return f.Text != "" }), v.judgeSyntax, v.none(syntax)),
+		v.judgeSuites(),
+		each(v.carbonio, v.judgeChannel, v.none(channel)),
+		v.judgeKeys(),
+		[]checks.Finding{v.judgePGDG(), v.judgeMixed()},
+	)
 }
 
-func (v *view) judgeFile() {
-	for _, f := range v.ours {
-		switch {
-		case f.Unseen.Code == checks.Denied:
-			v.add(file.Unknown(v, f.Path, "user %d cannot read it: run carbonio-check as root, as Ansible does", v.UID))
-		case f.Unseen.Code == checks.Starved:
-			v.add(file.Unknown(v, f.Path, "could not be seen: %s", f.Unseen))
-		case f.Unseen.Code != "":
-			v.add(file.Fail(v, f.Path, "it cannot be read, and the playbook will write one for RELEASE instead").
-				Saw(f.Unseen.String()).Wanted("a regular file").Fix(v.replace(f.Path)))
-		case strings.TrimSpace(f.Text) == "" && len(v.carbonio) > 0:
-			v.add(file.Skip(v, f.Path, "it is empty; %s is in use", v.carbonio[0].File))
-		case strings.TrimSpace(f.Text) == "":
-			v.add(file.Fail(v, f.Path, "it is empty, and the playbook will write one for RELEASE instead").Fix(v.install()))
-		default:
-			v.add(file.Pass(v, f.Path, "it exists and is readable"))
-		}
+// each judges all, and has something else to say where there is nothing to judge.
+func each[T any](all []T, judge func(T) checks.Finding, nothing checks.Finding) []checks.Finding {
+	if len(all) == 0 {
+		return []checks.Finding{nothing}
 	}
+	out := make([]checks.Finding, len(all))
+	for i, one := range all {
+		out[i] = judge(one)
+	}
+	return out
+}
+
+func (v view) judgeFile(f parsed) checks.Finding {
+	switch {
+	case f.Unseen.Code == checks.Denied:
+		return file.Unknown(v, f.Path, "user %d cannot read it: run carbonio-check as root, as Ansible does", v.UID)
+	case f.Unseen.Code == checks.Starved:
+		return file.Unknown(v, f.Path, "could not be seen: %s", f.Unseen)
+	case f.Unseen.Code != "":
+		return file.Fail(v, f.Path, "it cannot be read, and the playbook will write one for RELEASE instead").
+			Saw(f.Unseen.String()).Wanted("a regular file").Fix(v.replace(f.Path))
+	case strings.TrimSpace(f.Text) == "" && len(v.carbonio) > 0:
+		return file.Skip(v, f.Path, "it is empty; %s is in use", v.carbonio[0].File)
+	case strings.TrimSpace(f.Text) == "":
+		return file.Fail(v, f.Path, "it is empty, and the playbook will write one for RELEASE instead").Fix(v.install())
+	}
+	return file.Pass(v, f.Path, "it exists and is readable")
 }
 
 // replace is how to replace what is not a regular file.
-func (v *view) replace(p string) string {
+func (v view) replace(p string) string {
 	if !plain(p) || v.install() == "" {
 		return ""
 	}
@@ -179,13 +179,13 @@ func (v *view) replace(p string) string {
 }
 
 // noFile is a failure before the installation. After it, only updates are missing.
-func (v *view) noFile(c *checks.Check) checks.Finding {
+func (v view) noFile() checks.Finding {
 	if v.unread != "" {
-		return v.none(c)
+		return v.none(file)
 	}
-	f := c.Fail(v, v.expected, "no Carbonio repository is configured: the playbook will choose RELEASE")
+	f := file.Fail(v, v.expected, "no Carbonio repository is configured: the playbook will choose RELEASE")
 	if v.self.Phase == checks.Health {
-		f = c.Warn(v, v.expected, "no Carbonio repository is configured: the node gets no updates")
+		f = file.Warn(v, v.expected, "no Carbonio repository is configured: the node gets no updates")
 	}
 	if len(v.Ignored) > 0 {
 		f = f.Saw("only " + strings.Join(v.Ignored[:min(len(v.Ignored), 4)], ", ") + ", which the package manager does not read")
@@ -195,7 +195,7 @@ func (v *view) noFile(c *checks.Check) checks.Finding {
 
 // install is the manual's way to configure the repository; empty on a system
 // that has none.
-func (v *view) install() string {
+func (v view) install() string {
 	switch {
 	case !v.supported():
 		return ""
@@ -205,15 +205,7 @@ func (v *view) install() string {
 	return fmt.Sprintf(repoCommand, v.is) + "\n" + v.refresh
 }
 
-func (v *view) judgeSyntax() {
-	for _, f := range v.ours {
-		if f.Text != "" {
-			v.add(v.fileSyntax(f))
-		}
-	}
-}
-
-func (v *view) fileSyntax(f parsed) checks.Finding {
+func (v view) judgeSyntax(f parsed) checks.Finding {
 	active := 0
 	for _, e := range f.entries {
 		if !e.ofCarbonio() {
@@ -243,7 +235,7 @@ func (v *view) fileSyntax(f parsed) checks.Finding {
 }
 
 // sample is the entry as the manual prints it.
-func (v *view) sample() string {
+func (v view) sample() string {
 	is := v.is
 	if !v.supported() {
 		is = v.known[len(v.known)-1]
@@ -255,34 +247,28 @@ func (v *view) sample() string {
 }
 
 // none is the finding of a check that has nothing to judge; file or syntax says why.
-func (v *view) none(c *checks.Check) checks.Finding {
+func (v view) none(c *checks.Check) checks.Finding {
 	if v.unread != "" {
 		return c.Unknown(v, v.expected, "%s", v.unread)
 	}
 	return c.Skip(v, v.expected, "no Carbonio entry is in use")
 }
 
-func (v *view) judgeSuite() {
+func (v view) judgeSuites() []checks.Finding {
 	want := v.name + " " + strings.Join(v.known, " or ")
 	switch {
 	case v.is == "":
-		v.add(suite.Unknown(v, v.expected, "/etc/os-release does not say which release of the operating system this is"))
-		return
+		return []checks.Finding{suite.Unknown(v, v.expected, "/etc/os-release does not say which release of the operating system this is")}
 	case !v.supported():
-		v.add(suite.Fail(v, v.is, "Carbonio %s has no packages for %s", v.self.Release, cmp.Or(v.self.OS.Pretty, v.is)).
-			Saw(v.is).Wanted(want).Fix("reinstall the node with " + want).Per(platform.Requirements).Needing(checks.OSOf(v.Vantage)))
-		return
+		return []checks.Finding{suite.Fail(v, v.is, "Carbonio %s has no packages for %s", v.self.Release, cmp.Or(v.self.OS.Pretty, v.is)).
+			Saw(v.is).Wanted(want).Fix("reinstall the node with " + want).Per(platform.Requirements).Needing(checks.OSOf(v.Vantage))}
+	case v.apt:
+		return each(v.carbonio, v.aptSuite, v.none(suite))
 	}
-	for _, e := range v.carbonio {
-		if v.apt {
-			v.add(v.aptSuite(e))
-		} else {
-			v.add(v.dnfRelease(e))
-		}
-	}
+	return each(v.carbonio, v.dnfRelease, v.none(suite))
 }
 
-func (v *view) aptSuite(e entry) checks.Finding {
+func (v view) aptSuite(e entry) checks.Finding {
 	suites := strings.Join(e.Suites, " ")
 	switch {
 	case strings.HasSuffix(suites, "/"):
@@ -291,61 +277,125 @@ func (v *view) aptSuite(e entry) checks.Finding {
 		return suite.Pass(v, e.String(), "%s, like the system", suites)
 	}
 	f := suite.Fail(v, e.String(), "the suite is not the one for this system").Saw(clip(suites)).Wanted(v.is)
-	if path.Ext(e.File) == ".list" && plain(e.File, suites) {
-		f = f.Fix(fmt.Sprintf("sed -i '%ds/ %s / %s /' %s && apt update", e.Line, suites, v.is, e.File))
+	if path.Ext(e.File) == ".list" {
+		f = f.Fix(v.sed(e, fmt.Sprintf("%ds/ %s / %s /", e.Line, suites, v.is), suites))
 	}
 	return f
 }
 
-// dnfRelease finds the major version in a segment of the path: rhel8, rhel9.
-func (v *view) dnfRelease(e entry) checks.Finding {
-	for _, u := range e.URIs {
-		for _, segment := range strings.Split(strings.ReplaceAll(u, "$releasever", v.is), "/") {
-			version, ok := strings.CutPrefix(segment, "rhel")
-			if !ok || strings.Trim(version, "0123456789") != "" || version == "" {
-				continue
-			}
-			if version != v.is {
-				f := suite.Fail(v, e.String(), "the repository is for another release of the operating system").Saw(segment).Wanted("rhel" + v.is)
-				if plain(e.File, segment) {
-					f = f.Fix(fmt.Sprintf("sed -i 's|/%s|/rhel%s|' %s && dnf makecache", segment, v.is, e.File))
-				}
-				return f
-			}
-			return suite.Pass(v, e.String(), "%s, like the system", segment)
-		}
+// sed edits the file of an entry and refreshes; empty, and the catalogue speaks,
+// where the file or one of the words in the script is not safe to paste.
+func (v view) sed(e entry, script string, words ...string) string {
+	if !plain(append(words, e.File)...) {
+		return ""
 	}
-	return suite.Skip(v, e.String(), "the URL does not say which release of the operating system it is for")
+	return fmt.Sprintf("sed -i '%s' %s && %s", script, e.File, v.refresh)
 }
 
-func (v *view) judgeChannel() {
-	for _, e := range v.carbonio {
-		url := clip(strings.Join(e.URIs, " "))
-		switch c := e.channel(); c {
-		case release:
-			v.add(channel.Pass(v, e.String(), "RELEASE"))
-		case rc:
-			f := channel.Warn(v, e.String(), "RC is not for production").Saw(url).Wanted("the release channel")
-			if plain(e.File) {
-				f = f.Fix(fmt.Sprintf("sed -i 's|/rc/|/release/|' %s && %s", e.File, v.refresh))
+// major is a segment of the path in a URL of RHEL: rhel8, rhel9.
+var major = regexp.MustCompile(`(?:^|[/ ])(rhel([0-9]+))(?:[/ ]|$)`)
+
+func (v view) dnfRelease(e entry) checks.Finding {
+	switch m := major.FindStringSubmatch(strings.ReplaceAll(strings.Join(e.URIs, " "), "$releasever", v.is)); {
+	case m == nil:
+		return suite.Skip(v, e.String(), "the URL does not say which release of the operating system it is for")
+	case m[2] == v.is:
+		return suite.Pass(v, e.String(), "%s, like the system", m[1])
+	default:
+		return suite.Fail(v, e.String(), "the repository is for another release of the operating system").
+			Saw(m[1]).Wanted("rhel" + v.is).Fix(v.sed(e, fmt.Sprintf("s|/%s|/rhel%s|", m[1], v.is)))
+	}
+}
+
+func (v view) judgeChannel(e entry) checks.Finding {
+	url := clip(strings.Join(e.URIs, " "))
+	switch c := e.channel(); c {
+	case release:
+		return channel.Pass(v, e.String(), "RELEASE")
+	case rc:
+		return channel.Warn(v, e.String(), "RC is not for production").
+			Saw(url).Wanted("the release channel").Fix(v.sed(e, "s|/rc/|/release/|"))
+	case "":
+		return channel.Skip(v, e.String(), "the URL names no channel").Saw(url)
+	default:
+		return channel.Warn(v, e.String(), "%s is neither RELEASE nor RC", clip(c)).Saw(url).Wanted("the release channel")
+	}
+}
+
+// judgePGDG judges PostgreSQL's repository. A missing one is a warning, as the
+// playbook configures it.
+func (v view) judgePGDG() checks.Finding {
+	const target = "PostgreSQL's repository"
+	if len(v.postgres) == 0 {
+		if v.unread != "" {
+			return pgdg.Unknown(v, target, "none was found, but %s", v.unread)
+		}
+		f := pgdg.Warn(v, target, "it is not configured: the playbook does that, but a manual installation must do it as well")
+		return f.Wanted("apt.postgresql.org (Ubuntu), download.postgresql.org (RHEL)").Fix(v.installPGDG())
+	}
+	if v.apt {
+		return v.aptPGDG(target)
+	}
+	return v.dnfPGDG(target)
+}
+
+func (v view) aptPGDG(target string) checks.Finding {
+	want := v.is + "-pgdg"
+	for _, e := range v.postgres {
+		if e.mentions("-pgdg") && !slices.ContainsFunc(e.Suites, func(s string) bool { return strings.HasPrefix(s, want) }) {
+			f := pgdg.Fail(v, target, "%s is for another release of the operating system", e).
+				Saw(clip(strings.Join(e.Suites, " "))).Wanted(want)
+			if len(e.Suites) == 1 {
+				f = f.Fix(v.sed(e, fmt.Sprintf("s/%s/%s/", e.Suites[0], want), e.Suites[0], want))
 			}
-			v.add(f)
-		case "":
-			v.add(channel.Skip(v, e.String(), "the URL names no channel").Saw(url))
-		default:
-			v.add(channel.Warn(v, e.String(), "%s is neither RELEASE nor RC", clip(c)).Saw(url).Wanted("the release channel"))
+			return f
 		}
 	}
+	return pgdg.Pass(v, target, "%s", v.postgres[0])
+}
+
+// dnfPGDG wants the repository of PostgreSQL 16, and RHEL's own module disabled:
+// on RHEL 8 its default stream overrides PGDG.
+func (v view) dnfPGDG(target string) checks.Finding {
+	state := ""
+	for _, e := range parseRepo(v.Module) {
+		state = strings.Join(e.fields["state"], " ")
+	}
+	const disable = "dnf -qy module disable postgresql"
+	switch {
+	case !slices.ContainsFunc(v.postgres, func(e entry) bool { return e.mentions("16") }):
+		return pgdg.Fail(v, target, "it is configured, but not enabled for PostgreSQL 16").
+			Saw(clip(v.postgres[0].Raw)).Wanted("[pgdg16] with enabled=1").Fix("dnf config-manager --set-enabled pgdg16")
+	case state == "enabled":
+		return pgdg.Fail(v, target, "the system's own postgresql module is enabled and overrides it").
+			Saw("state=" + state).Wanted("state=disabled in " + moduleFile).Fix(disable)
+	case state != "disabled" && v.is == "8":
+		return pgdg.Warn(v, target, "the system's own postgresql module is not disabled, and its default stream overrides it: the playbook disables it, but a manual installation must do it as well").
+			Wanted("state=disabled in " + moduleFile).Fix(disable)
+	}
+	return pgdg.Pass(v, target, "%s", v.postgres[0])
+}
+
+func (v view) installPGDG() string {
+	switch {
+	case !v.supported():
+		return ""
+	case v.apt:
+		return "wget -O- " + postgresKey + ` | gpg --dearmor > /usr/share/keyrings/postgres.gpg && chmod 644 /usr/share/keyrings/postgres.gpg` + "\n" +
+			fmt.Sprintf(`echo "deb [signed-by=/usr/share/keyrings/postgres.gpg] https://apt.postgresql.org/pub/repos/apt %s-pgdg main" > /etc/apt/sources.list.d/pgdg.list`, v.is) + "\napt update"
+	}
+	return fmt.Sprintf("dnf -y install https://download.postgresql.org/pub/repos/yum/reporpms/EL-%s-x86_64/pgdg-redhat-repo-latest.noarch.rpm", v.is) +
+		"\ndnf -qy module disable postgresql"
 }
 
 // judgeMixed finds several channels, several suites, or a duplicate on a node.
-func (v *view) judgeMixed() checks.Finding {
+func (v view) judgeMixed() checks.Finding {
 	node, all := v.Vantage, v.channels()
 	var wrong []checks.Need
 	var saw []string
 	suites, same := map[string]bool{}, map[string]bool{}
 	for _, e := range v.carbonio {
-		what := strings.Join(append(slices.Clone(e.URIs), e.Suites...), " ")
+		what := strings.Join(slices.Concat(e.URIs, e.Suites), " ")
 		same[what] = true
 		saw = append(saw, e.String()+" "+clip(what))
 		for _, s := range e.Suites {
@@ -360,37 +410,30 @@ func (v *view) judgeMixed() checks.Finding {
 	case len(v.carbonio) == 0:
 		return v.none(mixed)
 	case len(all) > 1:
-		f = all.differ(v, node, "the node takes Carbonio from %d channels: %s", len(all), all)
+		f = differ(all)(v, node, "the node takes Carbonio from %d channels: %s", len(all), some(all))
 	case len(suites) > 1:
 		f = mixed.Fail(v, node, "the node takes Carbonio from %d suites", len(suites)).Needing(wrong...)
 	case len(same) < len(v.carbonio):
 		f = mixed.Warn(v, node, "the same repository is configured more than once: the package manager warns at every update")
 	case v.unread != "":
-		return mixed.Unknown(v, node, "one channel was seen, %s, but %s", all, v.unread)
+		return mixed.Unknown(v, node, "one channel was seen, %s, but %s", some(all), v.unread)
 	default:
-		return mixed.Pass(v, node, "one channel: %s", all)
+		return mixed.Pass(v, node, "one channel: %s", some(all))
 	}
 	return f.Saw(strings.Join(saw[:min(len(saw), 6)], "\n")).Wanted("one entry")
 }
 
-// hidden says whether the node may have a channel that was not seen.
-func (v *view) hidden() bool {
-	_, got := v.Got()
-	return !got || v.self.OS.ID == "" || v.unread != ""
-}
-
 // drift compares the channels of all nodes.
-func drift(views []*view) []checks.Finding {
+func drift(views []view) []checks.Finding {
 	const target = "the platform"
 	who := map[string][]string{}
-	var all channels
-	var seen, hidden []string
+	var all, seen, hidden []string
 	for _, v := range views {
 		if c := v.channels(); len(c) > 0 {
 			seen, all = append(seen, v.Vantage), append(all, c...)
-			who[c.String()] = append(who[c.String()], v.Vantage)
+			who[some(c)] = append(who[some(c)], v.Vantage)
 		}
-		if v.hidden() {
+		if _, got := v.Got(); !got || v.self.OS.ID == "" || v.unread != "" { // it may have another channel
 			hidden = append(hidden, v.Vantage)
 		}
 	}
@@ -409,38 +452,30 @@ func drift(views []*view) []checks.Finding {
 	for _, c := range names {
 		saw = append(saw, c+" on "+some(who[c]))
 	}
-	return []checks.Finding{all.differ(proof, target, "the nodes do not take Carbonio from the same channel: %s", strings.Join(names, ", ")).
+	return []checks.Finding{differ(all)(proof, target, "the nodes do not take Carbonio from the same channel: %s", strings.Join(names, ", ")).
 		Saw(strings.Join(saw, "\n")).Wanted("one channel on all nodes")}
 }
 
-// channels are those of one node, sorted, each once; "" is a repository whose URL
-// names none.
-type channels []string
+// unnamed is the channel of a repository whose URL names none.
+const unnamed = "unnamed"
 
-func (v *view) channels() channels {
-	var out channels
+// channels are those of the node, sorted, each once.
+func (v view) channels() []string {
+	var out []string
 	for _, e := range v.carbonio {
-		out = append(out, e.channel())
+		out = append(out, cmp.Or(clip(e.channel()), unnamed))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-func (c channels) String() string {
-	var out []string
-	for _, name := range c {
-		out = append(out, cmp.Or(clip(name), "unnamed"))
+// differ is the finding that there are several channels: a warning if one is
+// unnamed, as it may be a mirror of another.
+func differ(channels []string) func(b checks.Basis, target, format string, args ...any) checks.Finding {
+	if slices.Contains(channels, unnamed) {
+		return mixed.Warn
 	}
-	return some(out)
-}
-
-// differ is the finding that there are several: a warning if one is unnamed, as
-// it may be a mirror of another.
-func (c channels) differ(b checks.Basis, target, format string, args ...any) checks.Finding {
-	if slices.Contains(c, "") {
-		return mixed.Warn(b, target, format, args...)
-	}
-	return mixed.Fail(b, target, format, args...)
+	return mixed.Fail
 }
 
 func some(names []string) string {

@@ -11,33 +11,34 @@ import (
 )
 
 // judgeKeys judges each key once, and each Carbonio entry that names none.
-func (v *view) judgeKeys() {
-	before := len(v.found)
-	done := map[string]bool{}
-	for _, e := range append(slices.Clone(v.carbonio), v.postgres...) {
+func (v view) judgeKeys() []checks.Finding {
+	var out []checks.Finding
+	done := map[string]bool{"": true}
+	for _, e := range slices.Concat(v.carbonio, v.postgres) {
 		if len(e.Keys) == 0 && e.ofCarbonio() || e.Unsigned && v.apt {
-			v.add(v.noKey(e))
+			out = append(out, v.noKey(e))
 			continue
 		}
 		for _, name := range e.Keys {
-			if p := keyPath(name); p != "" && !done[p] {
+			if p := keyPath(name); !done[p] {
 				done[p] = true
-				v.add(v.judgeKey(p, e))
+				out = append(out, v.judgeKey(p, e))
 			}
 		}
 	}
 	switch {
 	case len(v.carbonio) == 0:
-		v.add(v.none(key))
-	case len(v.found) == before:
-		v.add(key.Pass(v, v.carbonio[0].String(), "the entry contains its key, or says where to get it"))
+		out = append(out, v.none(key))
+	case len(out) == 0:
+		out = append(out, key.Pass(v, v.carbonio[0].String(), "the entry contains its key, or says where to get it"))
 	}
+	return out
 }
 
 // noKey judges an entry that names no key: right for dnf, which the playbook
 // itself tells not to look, and for apt with the key in the
 // keyring of the whole system, as on focal.
-func (v *view) noKey(e entry) checks.Finding {
+func (v view) noKey(e entry) checks.Finding {
 	switch {
 	case e.Unsigned && v.apt:
 		return key.Warn(v, e.String(), "trusted=yes: apt installs packages without checking who signed them").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
@@ -56,7 +57,7 @@ func (v *view) noKey(e entry) checks.Finding {
 		Saw("no signed-by").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
 }
 
-func (v *view) judgeKey(p string, e entry) checks.Finding {
+func (v view) judgeKey(p string, e entry) checks.Finding {
 	i := slices.IndexFunc(v.Keys, func(k keyFile) bool { return k.Path == p })
 	if i < 0 {
 		return key.Unknown(v, p, "the key of %s was not examined", e)
@@ -91,13 +92,13 @@ func (k keyFile) fault(apt bool) fault {
 	case k.Missing:
 		return fault{"the key does not exist", "no such file", k.Path, ""}
 	case apt && k.Closed != "":
-		return fault{"apt's own user _apt cannot enter the directory of the key", k.Closed + " is closed to other users", "mode 0755", command("chmod 755", k.Closed)}
+		return fault{"apt's own user _apt cannot enter the directory of the key", k.Closed + " is closed to other users", "mode 0755", chmod("755", k.Closed)}
 	case k.Mode == 0: // not even seen
 		return fault{}
 	case !k.Mode.IsRegular():
 		return fault{"the key is not a regular file", k.Mode.Type().String(), "a regular file", ""}
 	case apt && k.Mode.Perm()&0o004 == 0:
-		return fault{"apt's own user _apt cannot read the key", fmt.Sprintf("mode %04o", k.Mode.Perm()), "mode 0644", command("chmod 644", k.Path)}
+		return fault{"apt's own user _apt cannot read the key", fmt.Sprintf("mode %04o", k.Mode.Perm()), "mode 0644", chmod("644", k.Path)}
 	case k.Size == 0:
 		return fault{"the key is empty: its download failed", "0 bytes", "an OpenPGP key", ""}
 	case k.Unseen.Code != "":
@@ -123,27 +124,25 @@ func fetch(p string, e entry) string {
 	if e.ofPostgres() {
 		url = postgresKey
 	}
-	var get string
 	switch dnf := path.Ext(e.File) == ".repo"; {
 	case dnf && e.ofPostgres():
 		return "dnf -y reinstall pgdg-redhat-repo"
-	case dnf:
-		return command("wget "+zextrasKeyDNF+" -O", p)
-	case path.Ext(p) == ".asc":
-		get = command(`wget "`+url+`" -O`, p)
-	case path.Ext(p) == ".gpg":
-		get = command(`wget -O- "`+url+`" | gpg --dearmor >`, p)
-	}
-	if get == "" {
+	case !plain(p):
 		return ""
+	case dnf:
+		return "wget " + zextrasKeyDNF + " -O " + p
+	case path.Ext(p) == ".asc":
+		return fmt.Sprintf("wget \"%s\" -O %s\nchmod 644 %[2]s", url, p)
+	case path.Ext(p) == ".gpg":
+		return fmt.Sprintf("wget -O- \"%s\" | gpg --dearmor > %s\nchmod 644 %[2]s", url, p)
 	}
-	return get + "\n" + command("chmod 644", p)
+	return ""
 }
 
-// command ends in a path; empty if the path is not safe to paste.
-func command(start, p string) string {
+// chmod is empty if the path is not safe to paste.
+func chmod(mode, p string) string {
 	if !plain(p) {
 		return ""
 	}
-	return start + " " + p
+	return "chmod " + mode + " " + p
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -96,35 +95,19 @@ func observe(_ context.Context, host checks.Host, _ checks.Target[checks.Nothing
 
 // list names the files of a directory in order; none if it does not exist.
 func list(host checks.Host, dir string) ([]string, error) {
-	f, err := host.Files.Open(inner(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	d, ok := f.(fs.ReadDirFile)
-	if !ok {
-		return nil, fmt.Errorf("%s is not a directory", dir)
-	}
-	entries, err := d.ReadDir(maxFiles + 1)
-	if errors.Is(err, io.EOF) {
+	entries, err := fs.ReadDir(host.Files, dir[1:])
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		err = nil
-	}
-	if len(entries) > maxFiles {
-		err = fmt.Errorf("%s holds more than %d files", dir, maxFiles)
+	case len(entries) > maxFiles:
+		entries, err = entries[:maxFiles], fmt.Errorf("%s holds more than %d files", dir, maxFiles)
 	}
 	var out []string
 	for _, e := range entries {
 		out = append(out, path.Join(dir, e.Name()))
 	}
-	slices.Sort(out)
 	return out, err
 }
-
-// inner is a path as fs.FS wants it.
-func inner(p string) string { return strings.TrimPrefix(path.Clean(p), "/") }
 
 // taken says whether the package manager reads a file of this name at all:
 // sources.list(5), dnf.conf(5).
@@ -201,7 +184,7 @@ func keyPath(k string) string {
 
 func readKey(host checks.Host, p string) keyFile {
 	k := keyFile{Path: p, Closed: closed(host, p)}
-	info, err := fs.Stat(host.Files, inner(p))
+	info, err := fs.Stat(host.Files, p[1:])
 	if errors.Is(err, fs.ErrNotExist) {
 		k.Missing = true
 		return k

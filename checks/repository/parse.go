@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -34,18 +35,19 @@ func (e entry) String() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
 func parse(file, text string) []entry {
 	text = strings.TrimPrefix(strings.ReplaceAll(text, "\r\n", "\n"), "\ufeff")
 	var out []entry
-	finish := func(*entry) {}
+	finish := (*entry).apt
 	switch path.Ext(file) {
 	case ".list":
 		out = parseList(text)
 	case ".sources":
-		out, finish = parseSources(text), (*entry).stanza
+		out = parseSources(text)
 	case ".repo":
-		out, finish = parseRepo(text), (*entry).section
+		out, finish = parseRepo(text), (*entry).dnf
 	}
 	for i := range out {
 		out[i].File = file
 		finish(&out[i])
+		out[i].fields = nil
 	}
 	return out
 }
@@ -53,66 +55,50 @@ func parse(file, text string) []entry {
 // parseList reads one-line entries: sources.list(5).
 func parseList(text string) []entry {
 	var out []entry
-	n := 0
-	for l := range strings.Lines(text) {
-		n++
+	for i, l := range strings.Split(text, "\n") {
 		content, _, _ := strings.Cut(l, "#")
-		if content = strings.TrimSpace(content); content == "" {
-			continue
+		if content = strings.TrimSpace(content); content != "" {
+			e := listEntry(content)
+			e.Line, e.Raw = i+1, content
+			out = append(out, e)
 		}
-		e := listEntry(content)
-		e.Line, e.Raw = n, content
-		out = append(out, e)
 	}
 	return out
 }
 
-func listEntry(content string) (e entry) {
-	kind, rest := word(content)
-	e.Source = kind == "deb-src"
-	if kind != "deb" && !e.Source {
-		e.Problem = "the line does not begin with deb or deb-src"
-		return e
+// listEntry reads one line into the fields that a stanza would have.
+func listEntry(content string) entry {
+	kind, rest := content, ""
+	if i := strings.IndexAny(content, " \t["); i >= 0 { // the options may touch the first word
+		kind, rest = content[:i], strings.TrimSpace(content[i:])
 	}
-	if strings.HasPrefix(rest, "[") {
-		options, after, closed := strings.Cut(rest[1:], "]")
+	if kind != "deb" && kind != "deb-src" {
+		return entry{Problem: "the line does not begin with deb or deb-src"}
+	}
+	fields := map[string][]string{"types": {kind}}
+	if inside, ok := strings.CutPrefix(rest, "["); ok {
+		options, after, closed := strings.Cut(inside, "]")
 		if !closed {
-			e.Problem = "the options are missing their closing bracket"
-			return e
+			return entry{Problem: "the options are missing their closing bracket"}
 		}
-		for _, o := range strings.Fields(options) {
-			key, value, _ := strings.Cut(o, "=")
-			e.option(strings.TrimRight(key, "+-"), words([]string{value}))
+		for o := range strings.FieldsSeq(options) {
+			if key, value, _ := strings.Cut(o, "="); value != "" {
+				fields[strings.ToLower(strings.TrimRight(key, "+-"))] = words([]string{value})
+			}
 		}
 		rest = after
 	}
-	fields := strings.Fields(rest)
-	if len(fields) < 2 {
-		e.Problem = "the line needs a URL, a suite and components"
-		return e
+	all := strings.Fields(rest)
+	if len(all) < 2 {
+		return entry{Problem: "the line needs a URL, a suite and components"}
 	}
-	e.URIs, e.Suites, e.Components = fields[:1], fields[1:2], fields[2:]
-	e.Problem = e.aptProblem()
-	return e
+	fields["uris"], fields["suites"], fields["components"] = all[:1], all[1:2], all[2:]
+	fields["architectures"] = fields["arch"]
+	return entry{fields: fields}
 }
 
-// option is an option of a one-line entry or a field of a stanza: the names
-// differ in case and in a plural. One without a value says nothing.
-func (e *entry) option(key string, values []string) {
-	if len(values) == 0 {
-		return
-	}
-	switch strings.ToLower(key) {
-	case "arch", "architectures":
-		e.Arches = values
-	case "signed-by":
-		e.Keys = values
-	case "trusted":
-		e.Unsigned = slices.Contains(values, "yes")
-	}
-}
-
-func (e entry) aptProblem() string {
+// aptProblem is why apt does not understand the entry.
+func (e *entry) aptProblem() string {
 	for _, u := range e.URIs {
 		if !strings.Contains(u, ":/") {
 			return fmt.Sprintf("%s is not a URL", u)
@@ -126,6 +112,8 @@ func (e entry) aptProblem() string {
 		return "there is no suite"
 	case len(e.Components) == 0 && !exact:
 		return "there is no component after the suite: main is missing"
+	case len(e.fields["types"]) == 0:
+		return "there is no field Types"
 	}
 	return ""
 }
@@ -133,61 +121,51 @@ func (e entry) aptProblem() string {
 // parseSources reads deb822 stanzas: sources.list(5).
 func parseSources(text string) []entry {
 	var out []entry
-	n, open := 0, false
-	for l := range strings.Lines(text) {
-		n++
-		l = strings.TrimRight(l, "\n \t")
-		switch {
+	open := false
+	for i, l := range strings.Split(text, "\n") {
+		switch l = strings.TrimRight(l, " \t"); {
 		case strings.HasPrefix(l, "#"):
 			continue
 		case l == "":
 			open = false
 			continue
 		case !open:
-			out, open = append(out, entry{Line: n, Raw: l}), true
+			out, open = append(out, entry{Line: i + 1, Raw: l}), true
 		}
-		if !out[len(out)-1].field(l, ":") {
-			out[len(out)-1].Problem = fmt.Sprintf("line %d is not of the form Name: value", n)
-		}
+		out[len(out)-1].field(i+1, l, ":", "Name: value")
 	}
 	return out
 }
 
 // field takes a line "name: value" or, when it is indented, more of the value of
 // the field before.
-func (e *entry) field(line, separator string) bool {
+func (e *entry) field(n int, line, separator, form string) {
 	if e.fields == nil {
 		e.fields = map[string][]string{}
 	}
 	if line[0] != ' ' && line[0] != '\t' {
 		name, value, ok := strings.Cut(line, separator)
 		if !ok {
-			return false
+			e.Problem = fmt.Sprintf("line %d is not of the form %s", n, form)
+			return
 		}
 		e.last, line = strings.ToLower(strings.TrimSpace(name)), value
 		e.fields[e.last] = nil
 	}
 	e.fields[e.last] = append(e.fields[e.last], strings.Fields(line)...)
-	return true
 }
 
-func (e *entry) stanza() {
+// apt takes from the fields what apt does.
+func (e *entry) apt() {
 	fields := e.fields
 	e.URIs, e.Suites, e.Components = fields["uris"], fields["suites"], fields["components"]
+	e.Arches, e.Keys, e.Unsigned = fields["architectures"], fields["signed-by"], slices.Contains(fields["trusted"], "yes")
 	e.Source = len(fields["types"]) > 0 && !slices.Contains(fields["types"], "deb")
 	e.Disabled = off(fields["enabled"])
-	for _, key := range []string{"architectures", "signed-by", "trusted"} {
-		e.option(key, fields[key])
-	}
 	if slices.Contains(e.Keys, "-----BEGIN") {
 		e.Keys = []string{embedded}
 	}
-	if e.Problem == "" {
-		e.Problem = e.aptProblem()
-	}
-	if e.Problem == "" && len(fields["types"]) == 0 {
-		e.Problem = "there is no field Types"
-	}
+	e.Problem = cmp.Or(e.Problem, e.aptProblem())
 }
 
 // embedded stands for a key that is written into the stanza itself.
@@ -196,31 +174,27 @@ const embedded = "in the file itself"
 // parseRepo reads the sections of a .repo file: dnf.conf(5).
 func parseRepo(text string) []entry {
 	var out []entry
-	n := 0
-	for l := range strings.Lines(text) {
-		n++
-		l = strings.TrimRight(l, "\n \t")
-		switch {
+	for i, l := range strings.Split(text, "\n") {
+		switch l = strings.TrimRight(l, " \t"); {
 		case l == "" || l[0] == '#' || l[0] == ';':
 		case l[0] == '[':
-			out = append(out, entry{Line: n, Raw: l})
+			out = append(out, entry{Line: i + 1, Raw: l})
 			if !strings.HasSuffix(l, "]") {
 				out[len(out)-1].Problem = "the section is missing its closing bracket"
 			}
 		case len(out) == 0:
-			return []entry{{Line: n, Raw: l, Problem: "the file does not begin with a [section]"}}
-		case !out[len(out)-1].field(l, "="):
-			out[len(out)-1].Problem = fmt.Sprintf("line %d is not of the form key=value", n)
+			return []entry{{Line: i + 1, Raw: l, Problem: "the file does not begin with a [section]"}}
+		default:
+			out[len(out)-1].field(i+1, l, "=", "key=value")
 		}
 	}
 	return out
 }
 
-func (e *entry) section() {
+// dnf takes from the fields what dnf does.
+func (e *entry) dnf() {
 	fields := e.fields
-	for _, key := range []string{"baseurl", "mirrorlist", "metalink"} {
-		e.URIs = append(e.URIs, words(fields[key])...)
-	}
+	e.URIs = words(slices.Concat(fields["baseurl"], fields["mirrorlist"], fields["metalink"]))
 	e.Keys = words(fields["gpgkey"])
 	e.Disabled = off(fields["enabled"])
 	e.Unsigned = !on(fields["gpgcheck"]) && !on(fields["repo_gpgcheck"])
@@ -243,32 +217,21 @@ func first(values []string, any ...string) bool {
 	return len(values) > 0 && slices.Contains(any, strings.ToLower(values[0]))
 }
 
-// word cuts the first word off a one-line entry; the options may touch it.
-func word(s string) (first, rest string) {
-	i := strings.IndexAny(s, " \t[")
-	if i < 0 {
-		return s, ""
-	}
-	return s[:i], strings.TrimSpace(s[i:])
-}
-
 // ofPostgres says whether the entry is one of the PostgreSQL project (PGDG).
 func (e entry) ofPostgres() bool {
-	return e.mentions("postgresql.org", "-pgdg") || e.fileNamed("pgdg")
+	return e.mentions("postgresql.org", "-pgdg") || named(e.File, "pgdg")
 }
 
 // ofCarbonio says whether the entry is Carbonio's. Customers have had hosts of
 // their own, and mirrors are common: the name of the file counts as well.
 func (e entry) ofCarbonio() bool {
-	return !e.ofPostgres() && (e.mentions("zextras") || e.fileNamed("zextras", "carbonio"))
+	return !e.ofPostgres() && (e.mentions("zextras") || named(e.File, "zextras", "carbonio"))
 }
 
 func (e entry) mentions(words ...string) bool {
-	all := strings.ToLower(strings.Join(append(append([]string{e.Raw}, e.URIs...), e.Suites...), " "))
+	all := strings.ToLower(strings.Join(slices.Concat([]string{e.Raw}, e.URIs, e.Suites), " "))
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(all, w) })
 }
-
-func (e entry) fileNamed(words ...string) bool { return named(e.File, words...) }
 
 func named(file string, words ...string) bool {
 	base := strings.ToLower(path.Base(file))

@@ -109,6 +109,23 @@ func TestKeyIDInArmour(t *testing.T) {
 	require.NotPanics(t, func() { dearmor(armour + "no blank line") })
 }
 
+// What is wrong with a key depends on the package manager and on the file's name.
+func TestKeyFaults(t *testing.T) {
+	armoured := []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----")
+	for want, k := range map[string]keyFile{
+		"":                              {Path: "/k/a.gpg", Mode: 0o644, Size: 9, Head: []byte(binary)},
+		"the key is not a regular file": {Path: "/k/b.gpg", Mode: fs.ModeDir | 0o755},
+		"apt reads keys only from files named .gpg or .asc":                     {Path: "/k/c.key", Mode: 0o644, Size: 9, Head: armoured},
+		"the key is binary, but apt accepts only armoured keys in an .asc file": {Path: "/k/d.asc", Mode: 0o644, Size: 9, Head: []byte(binary)},
+		"apt's own user _apt cannot read the key":                               {Path: "/k/it's.asc", Mode: 0o600, Size: 9},
+	} {
+		bad := k.fault(true)
+		require.Equal(t, want, bad.message)
+		require.Empty(t, bad.fix, "no name that is not plain ends up in a command")
+	}
+	require.Empty(t, keyFile{Path: "/k/c.key", Mode: 0o600, Size: 9, Head: armoured}.fault(false), "dnf reads it as root, whatever its name")
+}
+
 func TestParseList(t *testing.T) {
 	for content, want := range map[string]entry{
 		"deb https://repo.zextras.io/release/ubuntu noble main": {
