@@ -14,10 +14,7 @@ import (
 // line writes a line as the manual wants it: the address, the full name, the
 // short name, then any other names, each once.
 func line(a netip.Addr, names ...string) string {
-	full := names[0]
-	if i := slices.IndexFunc(names, func(n string) bool { return strings.Contains(n, ".") }); i >= 0 {
-		full = names[i]
-	}
+	full := names[max(slices.IndexFunc(names, func(n string) bool { return strings.Contains(n, ".") }), 0)]
 	out := []string{unknown}
 	if a.IsValid() {
 		out[0] = a.String()
@@ -46,14 +43,6 @@ var harmless = regexp.MustCompile(`^[A-Za-z0-9.:_ -]+$`)
 // complete says whether a line may be part of a command to paste.
 func complete(want string) bool {
 	return len(want) <= wide && harmless.MatchString(want) && !strings.HasPrefix(want, unknown)
-}
-
-// onNodes says where a remedy is for.
-func onNodes(remedy string, nodes ...string) string {
-	if remedy == "" || !harmless.MatchString(strings.Join(nodes, " ")) {
-		return remedy
-	}
-	return "# on " + some(nodes) + "\n" + remedy
 }
 
 func rewrite(l platform.HostsLine, want string) string {
@@ -137,26 +126,23 @@ func localhostFix(missing bool, others []platform.HostsLine) string {
 	if len(others) > most {
 		return ""
 	}
-	var edits string
+	out := "sed -i -E"
 	for _, l := range others {
-		edits += " " + dropLocalhost(l)
+		edit := `s/(\s)localhost(\s|$)/\1/g`
+		switch {
+		case l.Address == netip.IPv6Loopback():
+			edit = "s/.*/::1 ip6-localhost ip6-loopback/"
+		case len(l.Names) == 1:
+			edit = "s/^/# /"
+		}
+		out += fmt.Sprintf(" -e '%d%s'", l.Line, edit)
 	}
-	var out []string
-	if edits != "" {
-		out = append(out, "sed -i -E"+edits+" /etc/hosts")
-	}
-	if missing {
-		out = append(out, appendLine("127.0.0.1 localhost"))
-	}
-	return strings.Join(out, "\n")
-}
-
-func dropLocalhost(l platform.HostsLine) string {
+	add := appendLine("127.0.0.1 localhost")
 	switch {
-	case l.Address == netip.IPv6Loopback():
-		return fmt.Sprintf(`-e '%ds/.*/::1 ip6-localhost ip6-loopback/'`, l.Line)
-	case len(l.Names) == 1:
-		return fmt.Sprintf(`-e '%ds/^/# /'`, l.Line)
+	case len(others) == 0:
+		return add
+	case missing:
+		return out + " /etc/hosts\n" + add
 	}
-	return fmt.Sprintf(`-e '%ds/(\s)localhost(\s|$)/\1/g'`, l.Line)
+	return out + " /etc/hosts"
 }

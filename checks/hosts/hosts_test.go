@@ -218,7 +218,7 @@ func words(t *testing.T, o checks.Observation) string {
 	switch {
 	case o.Unseen != nil:
 		return o.Unseen.String()
-	case json.Unmarshal(o.Data, &f) == nil && f.MachineUnseen != nil:
+	case json.Unmarshal(o.Data, &f) == nil && f.MachineUnseen.Code != "":
 		return f.MachineUnseen.String()
 	}
 	return ""

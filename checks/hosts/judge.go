@@ -16,46 +16,38 @@ import (
 // judge decides about every node's file, then about whether they agree.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
-	fleet := newFleet(scope, seen)
-	for _, s := range fleet.unseen {
+	all := fleet{own: map[string][]netip.Addr{}}
+	for s := range files.In(seen) {
+		if _, got := s.Got(); got {
+			v := newView(s, scope)
+			all.views = append(all.views, v)
+			all.own[strings.ToLower(v.Vantage)] = v.Addresses
+			continue
+		}
+		all.unseen = append(all.unseen, s.Vantage)
 		for _, c := range catalogue {
 			if c != agreement {
 				out = append(out, c.Unseen(s, hostsFile))
 			}
 		}
 	}
-	for _, v := range fleet.views {
-		for _, f := range v.judge(fleet.own) {
-			out = append(out, f.Fix(onNodes(f.Remedy, v.Vantage)))
+	slices.SortFunc(all.views, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
+	for _, v := range all.views {
+		for _, f := range v.judge(all.own) {
+			if f.Remedy != "" {
+				f = f.Fix(checks.On(v.Vantage) + f.Remedy)
+			}
+			out = append(out, f)
 		}
 	}
-	return append(out, fleet.judgeAgreement(scope.Topology)...), nil
+	return append(out, all.judgeAgreement(scope.Topology)...), nil
 }
 
 // A fleet is the file of every node that looked.
 type fleet struct {
 	views  []view
-	unseen []checks.Sight[checks.Nothing, file]
+	unseen []string                // the nodes whose file could not be seen
 	own    map[string][]netip.Addr // of each node's interfaces, by its name in lower case
-}
-
-func newFleet(scope checks.Scope, seen checks.Record) fleet {
-	nodes := map[string]string{}
-	for _, n := range scope.Topology.Nodes {
-		nodes[strings.ToLower(n.Name)] = n.Name
-	}
-	f := fleet{own: map[string][]netip.Addr{}}
-	for s := range files.In(seen) {
-		if _, got := s.Got(); !got {
-			f.unseen = append(f.unseen, s)
-			continue
-		}
-		v := newView(s, scope, nodes)
-		f.views = append(f.views, v)
-		f.own[strings.ToLower(v.Vantage)] = v.Addresses
-	}
-	slices.SortFunc(f.views, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
-	return f
 }
 
 // A view is /etc/hosts as one node has it.
@@ -70,11 +62,14 @@ type view struct {
 	nodes         map[string]string // the platform's, by their names in lower case
 }
 
-func newView(s checks.Sight[checks.Nothing, file], scope checks.Scope, nodes map[string]string) view {
+func newView(s checks.Sight[checks.Nothing, file], scope checks.Scope) view {
 	f, _ := s.Got()
 	v := view{
-		Sight: s, file: f, scope: scope, nodes: nodes, lines: platform.ParseHosts(f.Text),
-		named: map[string][]platform.HostsLine{}, spoilt: map[string][]platform.HostsLine{},
+		Sight: s, file: f, scope: scope, lines: platform.ParseHosts(f.Text),
+		named: map[string][]platform.HostsLine{}, spoilt: map[string][]platform.HostsLine{}, nodes: map[string]string{},
+	}
+	for _, n := range scope.Topology.Nodes {
+		v.nodes[strings.ToLower(n.Name)] = n.Name
 	}
 	for _, l := range v.lines {
 		if l.Read() {

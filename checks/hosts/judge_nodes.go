@@ -15,7 +15,8 @@ import (
 
 // judgeSelf judges the line that gives the node its own name.
 func (v view) judgeSelf() checks.Finding {
-	name, want := v.Vantage, v.ownWanted()
+	name := v.Vantage
+	want := line(cmp.Or(internal(v.Addresses), outer(v.scope.Node(name).Address)), name)
 	lines := v.lookup(name)
 	v4, loopback := cluster.Those(lines, isIPv4), cluster.Those(v.ownLines(), onLoopback)
 	switch {
@@ -49,10 +50,8 @@ func (v view) judgeOwnLine(l platform.HostsLine, want string) checks.Finding {
 		want = line(a, append([]string{name}, l.Names...)...)
 		return self.Fail(v, name, "%s comes before the node's full name, so `hostname -f` returns it", clip(l.Names[0])).
 			Saw(shown(l)).Wanted(clip(want)).Fix(rewrite(l, want))
-	case v.MachineUnseen != nil:
-		return self.Unknown(v, name, "whether the line of %s is correct could not be seen: %s", name, v.MachineUnseen)
-	case len(v.Addresses) == 0:
-		return self.Unknown(v, name, "whether the line of %s is correct could not be seen: no interface is up", name)
+	case v.MachineUnseen.Code != "" || len(v.Addresses) == 0:
+		return self.Unknown(v, name, "whether the line of %s is correct could not be seen: %s", name, cmp.Or(v.MachineUnseen.String(), "no interface is up"))
 	}
 	return self.Pass(v, name, "%s is %s, an address of this node", name, a)
 }
@@ -65,11 +64,6 @@ func (v view) ownLines() []platform.HostsLine {
 		out = append(out[:len(out):len(out)], v.lookup(v.Hostname)...)
 	}
 	return out
-}
-
-// ownWanted is the node's own line as it should be, as far as that is known.
-func (v view) ownWanted() string {
-	return line(cmp.Or(internal(v.Addresses), outer(v.scope.Node(v.Vantage).Address)), v.Vantage)
 }
 
 // disown takes the node's own names out of a line, and leaves localhost alone.
@@ -238,27 +232,27 @@ func (f fleet) judgeAgreement(t platform.Topology) []checks.Finding {
 func (f fleet) judgeAddresses(n platform.Node, on map[netip.Addr][]string) checks.Finding {
 	proof := checks.Together(f.views...).Platform()
 	addresses := slices.SortedFunc(maps.Keys(on), netip.Addr.Compare)
-	var unseen, saw, astray []string
-	for _, s := range f.unseen {
-		unseen = append(unseen, s.Vantage)
-	}
-	own := f.own[strings.ToLower(n.Name)]
+	var saw []string
+	own, astray := f.own[strings.ToLower(n.Name)], ""
 	for _, a := range addresses {
 		saw = append(saw, fmt.Sprintf("%s on %s", a, some(on[a])))
-		if len(own) > 0 && !slices.Contains(own, a) {
-			astray = append(astray, on[a]...)
+		for _, node := range on[a][:min(len(on[a]), few)] {
+			if len(own) > 0 && !slices.Contains(own, a) {
+				astray += checks.On(node)
+			}
 		}
 	}
 	switch {
 	case len(addresses) > 1:
 		out := agreement.Fail(proof, n.Name, "the nodes disagree about the address of %s: %s", n.Name, some(addresses)).
 			Saw(strings.Join(saw, "\n"))
-		if len(astray) > 0 {
-			out = out.Wanted(some(own)).Fix(onNodes(fmt.Sprintf("grep -nw %s %s   # correct this line: the node has %s", n.Name, hostsFile, some(own)), astray...))
+		if astray != "" {
+			out = out.Wanted(some(own)).
+				Fix(fmt.Sprintf("%sgrep -nw %s %s   # correct this line: the node has %s", astray, n.Name, hostsFile, some(own)))
 		}
 		return out
-	case len(unseen) > 0:
-		return agreement.Unknown(proof, n.Name, "the files that were seen agree about %s, but the file of %s could not be seen", n.Name, some(unseen))
+	case len(f.unseen) > 0:
+		return agreement.Unknown(proof, n.Name, "the files that were seen agree about %s, but the file of %s could not be seen", n.Name, some(f.unseen))
 	case len(addresses) == 0:
 		return agreement.Skip(proof, n.Name, "%s is in no node's %s", n.Name, hostsFile)
 	}
