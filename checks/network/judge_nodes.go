@@ -20,14 +20,15 @@ const (
 type peer struct {
 	checks.Sight[extent, node]
 	node
-	*view
+	from  *view
 	name  string
 	alive sign
 }
 
-func (v *view) peer(s checks.Sight[extent, node]) peer {
+func (all views) peer(s checks.Sight[extent, node]) peer {
 	n, _ := s.Got()
-	return peer{s, n, v, s.Target.Name, v.signs[pair{s.Vantage, s.Target.Node}]}
+	v := all[s.Vantage]
+	return peer{s, n, v, s.Target.Name, v.signs[s.Target.Node]}
 }
 
 // Node is the other node's name.
@@ -35,8 +36,8 @@ func (p peer) Node() string { return p.Target.Node }
 
 // judgeAlone is what is said of a vantage that gets no sign of life from any of
 // several peers: the fault is rather its own than that of each of them.
-func (v *view) judgeAlone(from cluster.View[peer]) []checks.Finding {
-	others := cluster.Those(from.Members, func(p peer) bool { return p.Target.Address != "" })
+func (v *view) judgeAlone(members []peer) []checks.Finding {
+	others := cluster.Those(members, func(p peer) bool { return p.Target.Address != "" })
 	var silent []peer
 	for _, p := range others {
 		switch {
@@ -51,11 +52,37 @@ func (v *view) judgeAlone(from cluster.View[peer]) []checks.Finding {
 	if len(silent) < 2 {
 		return nil
 	}
-	v.alone[from.Vantage] = true
-	f := ping.Fail(checks.Together(silent...), from.Vantage, "%s reaches none of the %d other nodes: look at this node first", from.Vantage, len(others)).
+	v.alone = true
+	f := ping.Fail(checks.Together(silent...), v.Node, "%s reaches none of the %d other nodes: look at this node first", v.Node, len(others)).
 		Saw("no response from " + strings.Join(cluster.Nodes(silent), ", ")).Wanted("a response from any of them").
-		Fix(checks.On(from.Vantage) + "ip -br addr; ip route\nnft list ruleset")
+		Fix(checks.On(v.Node) + "ip -br addr; ip route\nnft list ruleset")
 	return []checks.Finding{f}
+}
+
+// judge judges the node, as far as this vantage sees it.
+func (p peer) judge(all views) []checks.Finding {
+	if p.Target.Address == "" {
+		return []checks.Finding{
+			ping.WithoutAddress(p, p.name, p.name).With("address", "none"),
+			route.Skip(p, p.name, "no address of %s is known", p.name),
+			mtu.Skip(p, p.name, "no address of %s is known", p.name),
+		}
+	}
+	responds := p.judgePing().With("address", p.address())
+	for _, node := range []string{p.Vantage, p.name} {
+		if v := all[node]; v != nil && v.alone {
+			responds = responds.Needing(ping.On(node))
+		}
+	}
+	return []checks.Finding{responds, p.judgePath(), p.judgeMTU()}
+}
+
+// address is where the node was looked for, and where that address is from.
+func (p peer) address() string {
+	if from := p.from.scope.Node(p.name).AddressFrom; from != "" {
+		return p.Target.Address + " (" + from + ")"
+	}
+	return p.Target.Address
 }
 
 // unseen is the finding about a part of the look that was not seen: for the
@@ -70,58 +97,44 @@ func (p peer) unseen(c *checks.Check, reasons ...*checks.Unseen) checks.Finding 
 	return c.Unseen(p, p.name)
 }
 
-// withoutAddress skips a check for the reason that network.ping gives.
-func (p peer) withoutAddress(c *checks.Check) checks.Finding {
-	return c.Skip(p, p.name, "no address of %s is known", p.Target.Node)
-}
-
 // judgePing judges whether the node responds, quickly and every time.
 func (p peer) judgePing() checks.Finding {
-	name, limit := p.name, time.Duration(pingRTT.In(p.scope))
-	var f checks.Finding
+	name, limit := p.name, time.Duration(pingRTT.In(p.from.scope))
 	switch e := p.Echo; {
-	case p.Target.Address == "":
-		f = ping.WithoutAddress(p, name, name)
 	case !p.pinged() && p.reached():
-		f = ping.Pass(p, name, "%s responds in %s (to a probe of its path: this user may not ping)", name, ms(last(*p.Path).RTT))
+		return ping.Pass(p, name, "%s responds in %s (to a probe of its path: this user may not ping)", name, ms(last(*p.Path).RTT))
 	case !p.pinged():
-		f = p.unseen(ping, p.EchoUnseen)
+		return p.unseen(ping, p.EchoUnseen)
 	case e.Received == 0:
-		f = p.judgeSilence()
+		return p.judgeSilence()
 	case e.Received < e.Sent:
-		f = ping.Warn(p, name, "%s does not respond to every ping: %s", name, lost(*e)).
+		return ping.Warn(p, name, "%s does not respond to every ping: %s", name, lost(*e)).
 			Saw(lost(*e)).Wanted("a response to every ping")
 	case limit > 0 && e.Min > limit: // the best of them: one may have waited for ARP, or for us
-		f = ping.Warn(p, name, "the round trip to %s takes %s", name, ms(e.Min)).
+		return ping.Warn(p, name, "the round trip to %s takes %s", name, ms(e.Min)).
 			Saw(roundTrip(*e)).Wanted("at most " + ms(limit) + " (policy)")
 	default:
-		f = ping.Pass(p, name, "%s responds in %s", name, ms(e.Min)).Saw(roundTrip(*e))
+		return ping.Pass(p, name, "%s responds in %s", name, ms(e.Min)).Saw(roundTrip(*e))
 	}
-	for _, n := range []string{p.Vantage, name} {
-		if p.Target.Address != "" && p.view.alone[n] {
-			f = f.Needing(ping.On(n))
-		}
-	}
-	return f.With("address", p.address())
 }
 
 // judgeSilence judges a node that responded to no ping.
 func (p peer) judgeSilence() checks.Finding {
-	name := p.name
 	var f checks.Finding
-	switch {
-	case p.alive.port != socket{}:
-		f = ping.Warn(p, name, "%s blocks ping: no response, though its port %s responds", name, p.alive.port).
-			Fix(fmt.Sprintf("# on %s: ping, tracepath and path MTU discovery need ICMP; let echo-request through its firewall\nsysctl -w net.ipv4.icmp_echo_ignore_all=0", name))
-	case p.alive.icmp:
-		f = ping.Warn(p, name, "%s blocks ping: no response, though it responds to the probes of its path", name)
-	default:
-		message := fmt.Sprintf("%s does not respond (%s)", name, lost(*p.Echo))
-		if p.Path != nil {
-			message += ", " + ends(*p.Path)
+	if p.alive.any() {
+		how := "it responds to the probes of its path"
+		if p.alive.port != (socket{}) {
+			how = fmt.Sprintf("its port %s responds", p.alive.port)
 		}
-		f = ping.Fail(p, name, "%s", message).
-			Fix(fmt.Sprintf("# on %s\nip -br addr; ip route\n%s", name, p.follow()))
+		f = ping.Warn(p, p.name, "%s blocks ping: no response, though %s", p.name, how).
+			Fix(checks.On(p.name) + "sysctl -w net.ipv4.icmp_echo_ignore_all=0   # and let ICMP through its firewall: ping, tracepath and path MTU discovery need it")
+	} else {
+		end := ""
+		if p.Path != nil {
+			end = ", " + ends(*p.Path)
+		}
+		f = ping.Fail(p, p.name, "%s does not respond (%s)%s", p.name, lost(*p.Echo), end).
+			Fix(checks.On(p.name) + "ip -br addr; ip route\n" + p.follow())
 	}
 	if p.Path != nil {
 		f = f.With("path", draw(*p.Path))
@@ -131,16 +144,7 @@ func (p peer) judgeSilence() checks.Finding {
 
 // follow shows the path from where we looked.
 func (p peer) follow() string {
-	return fmt.Sprintf("# on %s\nip route get %s; tracepath -n %[2]s", p.Vantage, p.Target.Address)
-}
-
-// address is where the node was looked for, and where that address is from.
-func (p peer) address() string {
-	from := p.nodes[p.Target.Node].AddressFrom
-	if p.Target.Address == "" || from == "" {
-		return cmp.Or(p.Target.Address, "none")
-	}
-	return p.Target.Address + " (" + from + ")"
+	return fmt.Sprintf("%sip route get %s; tracepath -n %[2]s", checks.On(p.Vantage), p.Target.Address)
 }
 
 // judgePath judges the path. That a node is unreachable is said by its ping, with
@@ -148,8 +152,6 @@ func (p peer) address() string {
 func (p peer) judgePath() checks.Finding {
 	name := p.name
 	switch {
-	case p.Target.Address == "":
-		return p.withoutAddress(route)
 	case p.Path == nil && (!p.responded() || p.Target.Ask.Trace):
 		return p.unseen(route, p.PathUnseen, p.EchoUnseen)
 	case p.Path == nil:
@@ -176,30 +178,29 @@ func (p peer) judgePath() checks.Finding {
 // judgeMTU judges the largest packet. That one of the size tried gets through says
 // nothing of the larger one that is wanted today.
 func (p peer) judgeMTU() checks.Finding {
-	name, want := p.name, leastMTU.In(p.scope)
+	name, want := p.name, leastMTU.In(p.from.scope)
+	wanted := fmt.Sprintf("%d bytes (policy)", want)
 	m := p.MTU
 	switch {
-	case p.Target.Address == "":
-		return p.withoutAddress(mtu)
 	case m == nil && (p.MTUUnseen != nil || !p.pinged()):
 		return p.unseen(mtu, p.MTUUnseen, p.EchoUnseen)
 	case m == nil:
 		return mtu.Unknown(p, name, "could not be measured: %s responds neither to ping nor to probes", name)
 	case m.BlackHole:
+		device := fmt.Sprintf(`"$(ip -o route get %s | grep -oP 'dev \K\S+')"`, p.Target.Address)
 		return mtu.Fail(p, name, "packets to %s larger than %d bytes are dropped silently", name, m.Bytes).
-			Fix(fmt.Sprintf("# on %s, until every firewall on the path lets ICMP \"fragmentation needed\" through\nip link set dev \"$(ip -o route get %s | grep -oP 'dev \\K\\S+')\" mtu %d", p.Vantage, p.Target.Address, m.Bytes)).
-			Saw(fmt.Sprintf("%d bytes get through, larger packets do not, and no router reports it", m.Bytes)).Wanted(fmt.Sprintf("%d bytes", want))
+			Fix(fmt.Sprintf("%sip link set dev %s mtu %d   # until every firewall on the path lets ICMP \"fragmentation needed\" through", checks.On(p.Vantage), device, m.Bytes)).
+			Saw(fmt.Sprintf("%d bytes get through, larger packets do not, and no router reports it", m.Bytes)).Wanted(wanted)
 	case m.Bytes >= want:
 		return mtu.Pass(p, name, "packets of %d bytes reach %s", m.Bytes, name)
 	case m.Bytes >= p.Target.Ask.MTU:
-		return mtu.Unknown(p, name, "packets of %d bytes reach %s; larger ones were not tried", m.Bytes, name).
-			Wanted(fmt.Sprintf("%d bytes (policy)", want))
+		return mtu.Unknown(p, name, "packets of %d bytes reach %s; larger ones were not tried", m.Bytes, name).Wanted(wanted)
 	}
 	at := fmt.Sprintf("this node's own interface towards %s carries packets of at most %d bytes", name, m.Bytes)
 	if m.Hop.IsValid() {
 		at = fmt.Sprintf("the path to %s carries packets of at most %d bytes, according to %s", name, m.Bytes, m.Hop)
 	}
-	return mtu.Warn(p, name, "%s", at).Saw(fmt.Sprintf("%d bytes", m.Bytes)).Wanted(fmt.Sprintf("%d bytes (policy)", want))
+	return mtu.Warn(p, name, "%s", at).Saw(fmt.Sprintf("%d bytes", m.Bytes)).Wanted(wanted)
 }
 
 // ends says where and why a path ends before its target.
@@ -224,11 +225,11 @@ func ends(p checks.Path) string {
 func draw(p checks.Path) string {
 	var b strings.Builder
 	for _, h := range p.Hops {
+		at := "*"
 		if h.Address.IsValid() {
-			fmt.Fprintf(&b, "%2d  %s  %s\n", h.TTL, h.Address, ms(h.RTT))
-		} else {
-			fmt.Fprintf(&b, "%2d  *\n", h.TTL)
+			at = fmt.Sprintf("%s  %s", h.Address, ms(h.RTT))
 		}
+		fmt.Fprintf(&b, "%2d  %s\n", h.TTL, at)
 	}
 	return b.String() + cmp.Or(p.Stop, "reached")
 }

@@ -3,8 +3,6 @@ package network
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
 
 	"carbonio-check/checks"
@@ -17,9 +15,8 @@ type probed struct {
 	end
 	platform.Edge
 	*view
-	from   origin
-	name   string     // "svc1.example.com:8301/tcp"
-	at     netip.Addr // where it was probed
+	name   string // "svc1.example.com:8301/tcp"
+	at     string // the address of the node
 	alive  sign
 	listen bool // the TCP port of the same number is open
 }
@@ -30,32 +27,29 @@ func (v *view) judgePorts(s checks.Sight[ports, []outcome]) []checks.Finding {
 	all, got := s.Got()
 	ends := map[socket]end{}
 	for _, o := range all {
-		for at := range o.Ports.sockets() {
+		for _, at := range o.Ports.sockets() {
 			ends[at] = o.end
 		}
 	}
-	address, _ := netip.ParseAddr(s.Target.Address)
-	from := v.origin(s.Vantage)
 	var out []checks.Finding
-	for _, e := range from.edges[s.Target.Node] {
+	for _, e := range v.edges[s.Target.Node] {
 		name, need := checks.PortOf(e.To.Name, e.Number, e.Port.Protocol).Target(), checks.PingOf(e.To.Name)
 		end, was := ends[socket{e.Number, e.Port.Protocol}]
+		var f checks.Finding
 		switch {
 		case s.Target.Address == "":
-			out = append(out, port.Skip(s, name, "no address of %s is known", e.To.Name))
+			f = port.Skip(s, name, "no address of %s is known", e.To.Name)
 		case !got:
-			out = append(out, port.Unseen(s, name).Needing(need))
+			f = port.Unseen(s, name).Needing(need)
 		case !was:
-			out = append(out, port.Unknown(s, name, "%s was not probed (%s)", name, e.Port.Purpose))
+			f = port.Unknown(s, name, "%s was not probed (%s)", name, e.Port.Purpose)
 		case end.Unseen != checks.Unseen{}:
-			out = append(out, port.Unknown(s, name, "could not be seen: %s", end.Unseen).Needing(need))
+			f = port.Unknown(s, name, "could not be seen: %s", end.Unseen).Needing(need)
 		default:
-			p := probed{
-				Basis: s.Proof().Part(), end: end, Edge: e, view: v, from: from, name: name, at: address,
-				alive: v.signs[pair{s.Vantage, s.Target.Node}], listen: ends[socket{e.Number, tcp}].State == checks.Open,
-			}
-			out = append(out, p.judge())
+			listens := ends[socket{e.Number, tcp}].State == checks.Open
+			f = probed{s.Proof().Part(), end, e, v, name, s.Target.Address, v.signs[s.Target.Node], listens}.judge()
 		}
+		out = append(out, f)
 	}
 	return out
 }
@@ -65,27 +59,36 @@ func (p probed) judge() checks.Finding {
 	switch {
 	case p.State == checks.Open:
 		return port.Pass(p, p.name, "%s is open (%s)", p.name, purpose)
-	case p.State == checks.Refused && p.from.Phase != checks.Health:
+	case p.State == checks.Refused && p.Phase != checks.Health:
 		return port.Pass(p, p.name, "%s is reachable; nothing listens there yet (%s)", p.name, purpose)
-	case p.State == checks.Refused && p.idle() != "":
-		return port.Pass(p, p.name, "%s is reachable; %s", p.name, p.idle())
+	case p.State == checks.Refused && p.Port.Last != 0:
+		return port.Pass(p, p.name, "%s is reachable; the sidecars take ports of the range as they need them", p.name)
+	case p.State == checks.Refused && idle[p.Number] != "":
+		return port.Pass(p, p.name, "%s is reachable; %s", p.name, idle[p.Number])
 	case p.State == checks.Refused && p.Port.Exporter: // a package of its own, which mail does without
 		return port.Warn(p, p.name, "nothing listens on %s (%s): it is not monitored", p.name, purpose).Saw("refused").Wanted("open")
 	case p.State == checks.Refused:
 		return port.Fail(p, p.name, "nothing listens on %s (%s)", p.name, purpose).Saw("refused").Wanted("open").
-			Fix(fmt.Sprintf("# on %s\nsystemctl --failed; ss -ltnup | grep -w %d", p.To.Name, p.Number))
-	case p.State == checks.Silent && p.Port.Protocol == udp:
-		return p.judgeSilentUDP().Needing(checks.PingOf(p.To.Name))
+			Fix(fmt.Sprintf("%ssystemctl --failed; ss -ltnup | grep -w %d", checks.On(p.To.Name), p.Number))
 	}
 	return p.judgeBlocked().Needing(checks.PingOf(p.To.Name))
 }
 
-// judgeBlocked judges a port that is unreachable.
+// judgeBlocked judges a port that is unreachable. A service that listens on UDP need
+// not respond; where nothing listens the kernel does.
 func (p probed) judgeBlocked() checks.Finding {
 	purpose := p.Port.Purpose
+	quiet := p.State == checks.Silent && p.Port.Protocol == udp
 	noWay := p.Words == "host unreachable" || p.Words == "network unreachable"
 	var f checks.Finding
 	switch {
+	case quiet && (p.Phase == checks.Health || p.listen):
+		return port.Skip(p, p.name, "no response from a UDP port proves nothing if something listens on it (%s)", purpose)
+	case quiet && !p.alive.any():
+		return port.Unknown(p, p.name, "no response from %s, and no other sign of life", p.name)
+	case quiet:
+		return port.Warn(p, p.name, "no response from %s, not even \"port unreachable\": a firewall drops the packets (%s)", p.name, purpose).
+			Saw("no response").Wanted("port unreachable").Fix(p.openFirewall())
 	case p.State == checks.Silent && !p.alive.any():
 		return port.Fail(p, p.name, "%s does not respond, nor does anything else on the node (%s)", p.name, purpose).Saw("no response")
 	case p.State == checks.Silent:
@@ -99,25 +102,12 @@ func (p probed) judgeBlocked() checks.Finding {
 	case p.State == checks.Unreachable:
 		return port.Fail(p, p.name, "%s is unreachable: %s (%s)", p.name, p.Words, purpose)
 	default:
-		return port.Unknown(p, p.name, "%q is not a known outcome of a probe: the file was altered, or is of a newer version", p.State)
+		return port.Unknown(p, p.name, strangeState, p.State)
 	}
-	if p.from.Phase == checks.Health {
+	if p.Phase == checks.Health {
 		return f.Wanted("open").Fix(p.openFirewall())
 	}
 	return f.Wanted("open, or refused while nothing listens").Fix(p.openFirewall())
-}
-
-// judgeSilentUDP judges a UDP port that does not respond. A service that listens
-// need not respond; where nothing listens the kernel does.
-func (p probed) judgeSilentUDP() checks.Finding {
-	switch {
-	case p.from.Phase == checks.Health || p.listen:
-		return port.Skip(p, p.name, "no response from a UDP port proves nothing if something listens on it (%s)", p.Port.Purpose)
-	case !p.alive.any():
-		return port.Unknown(p, p.name, "no response from %s, and no other sign of life", p.name)
-	}
-	return port.Warn(p, p.name, "no response from %s, not even \"port unreachable\": a firewall drops the packets (%s)", p.name, p.Port.Purpose).
-		Saw("no response").Wanted("port unreachable").Fix(p.openFirewall())
 }
 
 // who is the node of the platform that sent the rejection, or its address.
@@ -125,41 +115,32 @@ func (p probed) who() string {
 	if !p.By.IsValid() {
 		return "the path"
 	}
-	i := slices.IndexFunc(p.scope.Topology.Nodes, func(n platform.Node) bool { return n.Address == p.By })
-	if i < 0 {
-		return p.By.String()
+	for _, n := range p.scope.Topology.Nodes {
+		if n.Address == p.By {
+			return n.Name
+		}
 	}
-	return p.scope.Topology.Nodes[i].Name
+	return p.By.String()
 }
 
-// idle says why a port may refuse on a healthy node; empty: it may not.
-func (p probed) idle() string {
-	switch {
-	case p.Port.Last != 0:
-		return "the sidecars take ports of the range as they need them"
-	case p.Number == 2888:
-		return "only the ZooKeeper leader listens there"
-	case p.Number == 636: // Carbonio's own tools, ldap.sh
-		return "Carbonio uses port 389 of the directory, and listens here only if ldap_url says so"
-	case p.Number == 8600: // Consul's client_addr
-		return "the mesh serves DNS on loopback unless configured otherwise"
-	}
-	return ""
+// idle says why a port may refuse connections on a healthy node.
+var idle = map[int]string{
+	636:  "Carbonio uses port 389 of the directory, and listens here only if ldap_url says so", // ldap.sh
+	2888: "only the ZooKeeper leader listens there",
+	8600: "the mesh serves DNS on loopback unless configured otherwise", // Consul's client_addr
 }
 
 // openFirewall lets this vantage in: on the router that rejects it, or on the
 // target, with the firewall of its system (of ours, if nobody looked from there).
 func (p probed) openFirewall() string {
-	from := "any"
-	if p.from.address.IsValid() {
-		from = p.from.address.String()
-	}
+	from := cmp.Or(address(p.own), "any")
 	ports, protocol, _ := strings.Cut(p.Port.String(), "/")
-	if p.By.IsValid() && p.By != p.at {
-		return fmt.Sprintf("# on %s: let %s through to %s, %s port %s", p.who(), from, p.at, protocol, ports)
+	if p.By.IsValid() && p.By.String() != p.at {
+		return fmt.Sprintf("%s# let %s through to %s, %s port %s", checks.On(p.who()), from, p.at, protocol, ports)
 	}
-	if cmp.Or(p.scope.Vantage(p.To.Name).OS.Family(), p.from.OS.Family()) == "rhel" {
-		return fmt.Sprintf("# on %s\nfirewall-cmd --permanent --add-port=%s/%s && firewall-cmd --reload", p.To.Name, ports, protocol)
+	rule := fmt.Sprintf("ufw allow proto %s from %s to any port %s", protocol, from, strings.Replace(ports, "-", ":", 1))
+	if cmp.Or(p.scope.Vantage(p.To.Name).OS.Family(), p.OS.Family()) == "rhel" {
+		rule = fmt.Sprintf("firewall-cmd --permanent --add-port=%s/%s && firewall-cmd --reload", ports, protocol)
 	}
-	return fmt.Sprintf("# on %s\nufw allow proto %s from %s to any port %s", p.To.Name, protocol, from, strings.Replace(ports, "-", ":", 1))
+	return checks.On(p.To.Name) + rule
 }

@@ -46,8 +46,7 @@ var route = &checks.Check{
 	Manual:  "tracepath -n mbox2.example.com\nmtr -rwnc3 mbox2.example.com",
 	Remedy:  "ip route get 10.0.0.12   # here, and on the last router that responded",
 	Sources: []platform.Source{platform.ScenarioHA.On("tracepath and mtr between all pairs")},
-	Needs:   []*checks.Check{ping},
-	Looks:   signs,
+	Needs:   []*checks.Check{ping}, Looks: signs,
 }
 
 var mtu = &checks.Check{
@@ -57,8 +56,7 @@ var mtu = &checks.Check{
 	Manual:  "tracepath -n mbox2.example.com\nping -M do -s 1472 -c3 mbox2.example.com",
 	Remedy:  "ip link set dev eth0 mtu 1500   # or the same smaller value on every node, and policy.mtu; let ICMP \"fragmentation needed\" through every firewall",
 	Sources: []platform.Source{platform.Policy.On("the MTU")},
-	Needs:   []*checks.Check{ping},
-	Looks:   []checks.AnyLook{nodes},
+	Needs:   []*checks.Check{ping}, Looks: []checks.AnyLook{nodes},
 }
 
 var port = &checks.Check{
