@@ -45,7 +45,7 @@ var sources = &checks.Check{
 	Why:     "A time service whose servers do not respond leaves the clock uncorrected, and does not report it.",
 	Manual:  "chronyc sources     # chrony\nntpq -p             # ntpd\ntimedatectl timesync-status",
 	Remedy:  "# allow outgoing 123/udp to the time servers in the firewall, or configure servers that respond:\n# chrony: server ntp.ubuntu.com iburst in /etc/chrony/chrony.conf (RHEL: /etc/chrony.conf), then: systemctl restart chronyd\n# timesyncd: NTP=ntp.ubuntu.com in /etc/systemd/timesyncd.conf, then: systemctl restart systemd-timesyncd",
-	Sources: []platform.Source{platform.Policy, platform.ScenarioHA.On("the clocks must be synchronised")},
+	Sources: []platform.Source{platform.Policy, platform.ScenarioHA.On("the clocks must be synchronised"), platform.RFC5905.On("which replies must not be used")},
 	Looks:   onBoth,
 }
 
