@@ -3,7 +3,6 @@ package mesh
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -27,21 +26,19 @@ type view struct {
 	hasLeader    bool                                 // some node sees one
 }
 
+// Node is the node of the agent.
+func (v view) Node() string { return v.Vantage }
+
 // A server of the mesh is named by its node, or by its address when it belongs to
 // no known node.
 type server string
 
-// Node is the node of the server.
 func (s server) Node() string { return string(s) }
 
-// join gives "svc1, svc2".
 func join(servers []server) string { return strings.Join(cluster.Nodes(servers), ", ") }
 
-// judge decides.
-func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
+func judge(scope checks.Scope, seen checks.Record) (out []checks.Finding, clusters []checks.Cluster) {
 	views := viewsOf(scope, seen)
-	var out []checks.Finding
-	var clusters []checks.Cluster
 	for _, v := range views {
 		c := v.cluster()
 		if len(c.Members) > 0 {
@@ -49,7 +46,13 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 		}
 		out = append(out, v.judge(views, c)...)
 	}
-	return slices.Concat(out, judgeLDAP(seen), judgePending(seen)), clusters
+	for s := range directory.In(seen) {
+		out = append(out, judgeLDAP(s))
+	}
+	for s := range setups.In(seen) {
+		out = append(out, judgePending(s))
+	}
+	return out, clusters
 }
 
 // viewsOf are the views of all nodes, in the order of their names.
@@ -90,6 +93,7 @@ func newView(scope checks.Scope, s checks.Sight[ask, report]) view {
 		name := v.node(m.Name)
 		v.members[name] = append(v.members[name], m)
 	}
+	slices.Sort(v.Peers.Value)
 	v.servers = v.meshServers()
 	if a := v.Autopilot.Value; a != nil {
 		for _, s := range a.Servers {
@@ -104,7 +108,6 @@ func newView(scope checks.Scope, s checks.Sight[ask, report]) view {
 	return v
 }
 
-// inventory reports whether there is one to compare with.
 func (v view) inventory() bool { return v.scope.Topology.Inventory != nil }
 
 // node is the node behind the name of a member; the name itself when there is none.
@@ -133,7 +136,7 @@ func (v view) judge(views []view, c checks.Cluster) []checks.Finding {
 	switch _, got := v.Got(); {
 	case v.Contact != checks.Contact{}:
 		f := agent.Fail(v, v.Vantage, "the mesh agent of this node does not run: nothing listens on %s", address).
-			Saw("connection refused").Wanted("a response").Fix(on(agent.Remedy, v.Vantage))
+			Saw("connection refused").Wanted("a response").Fix(checks.On(v.Vantage) + agent.Remedy)
 		return append([]checks.Finding{f}, v.unknown("the mesh agent of this node does not run")...)
 	case !got:
 		return append([]checks.Finding{agent.Unseen(v, v.Vantage)}, v.unknown("could not be seen: "+v.Unseen().String())...)
@@ -173,48 +176,37 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// plainName is a name that is a single word to a shell.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
+// plain says whether a name, which may come from the network, can go into a remedy.
+func plain(name string) bool { return checks.On(name) != "" }
 
-// on puts the nodes above the commands to run there. A name may come from the
-// network, and only a plain one goes into a remedy.
-func on(commands string, nodes ...string) string {
-	if len(nodes) == 0 || slices.ContainsFunc(nodes, func(n string) bool { return !plainName.MatchString(n) }) {
-		return commands
+// on begins a remedy with the servers that it is for, as checks.On does with a node.
+func on(servers []server) string {
+	if len(servers) == 0 || slices.ContainsFunc(servers, func(s server) bool { return !plain(s.Node()) }) {
+		return ""
 	}
-	return "# on " + strings.Join(nodes, ", ") + "\n" + commands
+	return "# on " + join(servers) + "\n"
 }
 
-func judgeLDAP(seen checks.Record) []checks.Finding {
-	var out []checks.Finding
-	for s := range directory.In(seen) {
-		name := s.Target.Name
-		switch enabled, got := s.Got(); {
-		case !got:
-			out = append(out, ldap.Unseen(s, name))
-		case !slices.Contains(enabled, "service-discover"):
-			out = append(out, ldap.Fail(s, name, "the directory does not list %s as a mesh server: service-discover will not start there again", name).
-				Saw("zimbraServiceEnabled: "+cmp.Or(strings.Join(enabled, ", "), "nothing")).Wanted("zimbraServiceEnabled: service-discover").
-				Fix(on(ldap.Remedy, name)))
-		default:
-			out = append(out, ldap.Pass(s, name, "the directory lists %s as a mesh server", name))
-		}
+func judgeLDAP(s checks.Sight[checks.Nothing, []string]) checks.Finding {
+	name := s.Target.Name
+	switch enabled, got := s.Got(); {
+	case !got:
+		return ldap.Unseen(s, name)
+	case !slices.Contains(enabled, "service-discover"):
+		return ldap.Fail(s, name, "the directory does not list %s as a mesh server: service-discover will not start there again", name).
+			Saw("zimbraServiceEnabled: " + cmp.Or(strings.Join(enabled, ", "), "nothing")).
+			Wanted("zimbraServiceEnabled: service-discover").Fix(checks.On(name) + ldap.Remedy)
 	}
-	return out
+	return ldap.Pass(s, name, "the directory lists %s as a mesh server", name)
 }
 
-func judgePending(seen checks.Record) []checks.Finding {
-	var out []checks.Finding
-	for s := range setups.In(seen) {
-		switch waiting, got := s.Got(); {
-		case !got:
-			out = append(out, pending.Unseen(s, s.Vantage))
-		case len(waiting) > 0:
-			out = append(out, pending.Warn(s, s.Vantage, "setup scripts waiting to be run on this node: %d", len(waiting)).
-				Saw(strings.Join(waiting, ", ")).Wanted("none").Fix(on(pending.Remedy, s.Vantage)))
-		default:
-			out = append(out, pending.Pass(s, s.Vantage, "no setup script is waiting on this node"))
-		}
+func judgePending(s checks.Sight[checks.Nothing, []string]) checks.Finding {
+	switch waiting, got := s.Got(); {
+	case !got:
+		return pending.Unseen(s, s.Vantage)
+	case len(waiting) > 0:
+		return pending.Warn(s, s.Vantage, "setup scripts waiting to be run on this node: %d", len(waiting)).
+			Saw(strings.Join(waiting, ", ")).Wanted("none").Fix(checks.On(s.Vantage) + pending.Remedy)
 	}
-	return out
+	return pending.Pass(s, s.Vantage, "no setup script is waiting on this node")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
@@ -46,14 +47,19 @@ func (v view) judgeMembers(views []view) []checks.Finding {
 			out = append(out, members.Warn(v, m.Name, "%s is stale: its node is alive in the mesh under another name", m.Name).
 				Saw(state(m.Status)).Wanted(state(left)).Fix(forceLeave(m.Name)))
 		case !known && v.inventory() && m.Status != left: // the mesh forgets within three days who left
-			out = append(out, v.judgeStranger(m))
+			fix := forceLeave(m.Name)
+			if m.Status == alive {
+				fix = "systemctl disable --now service-discover     # on that node, unless it should be in the inventory\n" + fix
+			}
+			out = append(out, members.Warn(v, m.Name, "%s is %s in the mesh, but not in the inventory", m.Name, state(m.Status)).
+				Saw(m.Name+" "+m.Addr).Wanted("only nodes of the inventory").Fix(fix))
 		}
 	}
 	return out
 }
 
 func (v view) judgeNode(n platform.Node, views []view) checks.Finding {
-	name := n.Name
+	name, here := n.Name, checks.On(n.Name)
 	reach := []checks.Need{checks.PingOf(name), checks.PortOf(name, gossipPort, "tcp")}
 	lost, _ := v.losses.Got()
 	switch m := current(v.members[name]); {
@@ -61,17 +67,18 @@ func (v view) judgeNode(n platform.Node, views []view) checks.Finding {
 		return members.Skip(v, name, "not in the mesh, and there is no inventory to tell whether it should be")
 	case m.Name == "":
 		return members.Fail(v, name, "%s is not in the mesh", name).Saw("no member").Wanted("alive").Needing(reach...).
-			Fix(on("systemctl status service-discover\npending-setups -a", name))
+			Fix(here + "systemctl status service-discover\npending-setups -a")
 	case m.Status != alive:
 		f := members.Fail(v, name, "%s is %s in the mesh", name, state(m.Status)).Saw(state(m.Status)).Wanted("alive").Needing(reach...)
-		if others := seenAlive(views, name); len(others) > 0 {
-			return f.With("alive for", strings.Join(others, ", ")).Fix(on("journalctl -u service-discover --since -1h | grep -i probe"+openPorts, name))
+		others := cluster.Nodes(cluster.Those(views, func(o view) bool { return o.Vantage != name && current(o.members[name]).Status == alive }))
+		if len(others) > 0 {
+			return f.With("alive for", strings.Join(others, ", ")).Fix(here + lastHour + " probe" + openPorts)
 		}
-		return f.Fix(on(restart+openPorts, name))
+		return f.Fix(here + restart + openPorts)
 	case lost[m.Name] >= flapping:
 		return members.Warn(v, name, "%s is flapping: it was lost %d times within the last hour", name, lost[m.Name]).
 			Saw(fmt.Sprintf("alive now, lost %d times", lost[m.Name])).Wanted("alive all the time").
-			Fix(on("journalctl -u service-discover --since -1h | grep -iE 'probe|refute'     # look for 8301/udp, load or address translation", name))
+			Fix(here + lastHour + "E 'probe|refute'     # look for 8301/udp, load or address translation")
 	case v.inventory() && m.server() != n.Has(platform.Mesh):
 		want := roles[n.Has(platform.Mesh)]
 		return members.Fail(v, name, "%s runs as %s, but is %s in the inventory", name, roles[m.server()], want).
@@ -85,34 +92,14 @@ func (v view) judgeNode(n platform.Node, views []view) checks.Finding {
 	return f
 }
 
-// seenAlive are the other nodes for which this one is alive.
-func seenAlive(views []view, name string) []string {
-	var out []string
-	for _, v := range views {
-		if v.Vantage != name && current(v.members[name]).Status == alive {
-			out = append(out, v.Vantage)
-		}
-	}
-	return out
-}
-
 func state(status int) string {
 	words := map[int]string{alive: "alive", leaving: "leaving", left: "gone (left)", failed: "dead (failed)"}
 	return cmp.Or(words[status], fmt.Sprintf("in state %d", status))
 }
 
-func (v view) judgeStranger(m member) checks.Finding {
-	fix := forceLeave(m.Name)
-	if m.Status == alive {
-		fix = "systemctl disable --now service-discover     # on that node, unless it should be in the inventory\n" + fix
-	}
-	return members.Warn(v, m.Name, "%s is %s in the mesh, but not in the inventory", m.Name, state(m.Status)).
-		Saw(m.Name + " " + m.Addr).Wanted("only nodes of the inventory").Fix(fix)
-}
-
 // forceLeave is the command that makes the mesh forget a member.
 func forceLeave(name string) string {
-	if !plainName.MatchString(name) {
+	if !plain(name) {
 		return "consul members     # this name is not plain: quote it for consul force-leave"
 	}
 	return "consul force-leave " + name + "     # on a mesh server, with CONSUL_HTTP_TOKEN"
@@ -169,8 +156,8 @@ func (v view) judgeInstance(at instance, all []healthCheck) checks.Finding {
 	if parent, ok := strings.CutSuffix(at.service, sidecar); ok && !slices.ContainsFunc(all, healthCheck.own) {
 		f = f.Needing(services.On(instance{parent, at.node}.String()))
 	}
-	if unit, ok := unit(at.service); ok {
-		f = f.Fix(on(fmt.Sprintf("systemctl status %s\njournalctl -u %s -n 50", unit, unit), at.node))
+	if unit := unit(at.service); unit != "" {
+		f = f.Fix(fmt.Sprintf("%ssystemctl status %s\njournalctl -u %[2]s -n 50", checks.On(at.node), unit))
 	}
 	return f
 }
@@ -187,19 +174,19 @@ var units = map[string]string{
 	"carbonio-proxy":   "carbonio-proxy.target",
 }
 
-// unit is the systemd unit of a Carbonio service; of a node, that of the agent.
-func unit(service string) (string, bool) {
-	if service == "" {
-		return "service-discover", true
-	}
+// unit is the systemd unit of a service, empty of one that is not Carbonio's; of a
+// node it is that of the agent.
+func unit(service string) string {
 	name, beside := strings.CutSuffix(service, sidecar)
-	if !strings.HasPrefix(name, "carbonio-") || !plainName.MatchString(name) {
-		return "", false
+	switch {
+	case service == "":
+		return "service-discover"
+	case !strings.HasPrefix(name, "carbonio-") || !plain(name):
+		return ""
+	case beside:
+		return name + "-sidecar.service"
 	}
-	if beside {
-		return name + "-sidecar.service", true
-	}
-	return cmp.Or(units[name], name+".service"), true
+	return cmp.Or(units[name], name+".service")
 }
 
 // judgeSidecars finds services without a sidecar that have one on another node.
@@ -215,8 +202,8 @@ func (v view) judgeSidecars() []checks.Finding {
 			at := instance{name + sidecar, v.node(node)}
 			f := services.Warn(v, at.String(), "%s has no sidecar on %s, but has one on other nodes", name, at.node).
 				Saw("no sidecar").Wanted(name + sidecar)
-			if unit, ok := unit(at.service); ok {
-				f = f.Fix(on("systemctl restart "+unit+"\npending-setups -a", at.node))
+			if unit := unit(at.service); unit != "" {
+				f = f.Fix(checks.On(at.node) + "systemctl restart " + unit + "\npending-setups -a")
 			}
 			out = append(out, f)
 		}

@@ -30,9 +30,8 @@ func (v view) leaderless() (string, bool) {
 }
 
 func (v view) judgeLeader(views []view) checks.Finding {
-	servers := cluster.Nodes(v.servers)
 	if said, ok := v.leaderless(); ok {
-		f := leader.Fail(v, mesh, "the mesh has no leader").Saw(said).Wanted(`"IP:8300"`).Fix(on(leader.Remedy, servers...))
+		f := leader.Fail(v, mesh, "the mesh has no leader").Saw(said).Wanted(`"IP:8300"`).Fix(on(v.servers) + leader.Remedy)
 		f.Stopped = !v.hasLeader // otherwise only this node is cut off
 		if working := v.working(); working.AtLeast(v.quorum()) != cluster.Yes {
 			f = cluster.Because(f, members, working.No)
@@ -47,19 +46,15 @@ func (v view) judgeLeader(views []view) checks.Finding {
 			continue
 		}
 		said := fmt.Sprintf("%s reports %s, %s reports %s", v.Vantage, v.Leader.Value, other.Vantage, other.Leader.Value)
-		if v.Peers.seen() && other.Peers.seen() && !sameSet(v.Peers.Value, other.Peers.Value) {
+		if v.Peers.seen() && other.Peers.seen() && !slices.Equal(v.Peers.Value, other.Peers.Value) {
 			return leader.Fail(v, mesh, "there are two meshes: this node and %s report different leaders and different peers", other.Vantage).
-				Saw(said).Wanted("one leader").Fix(on(leader.Remedy, servers...))
+				Saw(said).Wanted("one leader").Fix(on(v.servers) + leader.Remedy)
 		}
 		// The nodes did not look at the same instant.
 		return leader.Warn(v, mesh, "this node and %s report different leaders: the leader is changing", other.Vantage).
-			Saw(said).Wanted("one leader").Fix(on("journalctl -u service-discover --since -1h | grep -i leader", servers...))
+			Saw(said).Wanted("one leader").Fix(on(v.servers) + lastHour + " leader")
 	}
 	return leader.Pass(v, mesh, "the mesh has a leader").Saw(v.at(v.Leader.Value).Node())
-}
-
-func sameSet(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // at is the server at the address of a peer.
@@ -106,7 +101,7 @@ func (v view) judgePeers() checks.Finding {
 func peersRemedy(idle, foreign []server) string {
 	var lines []string
 	if len(idle) > 0 {
-		lines = append(lines, on(restart, cluster.Nodes(idle)...))
+		lines = append(lines, on(idle)+restart)
 	}
 	for _, s := range foreign {
 		if _, err := netip.ParseAddrPort(s.Node()); err == nil {
@@ -130,7 +125,7 @@ func (v view) judgeAutopilot() checks.Finding {
 	saw := fmt.Sprintf("Healthy: %t, FailureTolerance: %d", a.Healthy, a.FailureTolerance)
 	switch {
 	case len(v.unhealthy) > 0:
-		f := autopilot.Fail(v, mesh, "autopilot reports %s as unhealthy", join(v.unhealthy)).Saw(saw).Wanted(want).Fix(on(restart, cluster.Nodes(v.unhealthy)...))
+		f := autopilot.Fail(v, mesh, "autopilot reports %s as unhealthy", join(v.unhealthy)).Saw(saw).Wanted(want).Fix(on(v.unhealthy) + restart)
 		return cluster.Because(f, members, v.unhealthy)
 	case len(a.Servers) == 1 && len(v.servers) <= 1:
 		return autopilot.Pass(v, mesh, "the mesh reports itself healthy; a single server has no spare").Saw(saw)

@@ -32,6 +32,7 @@ const (
 	// setupsDir holds the scripts that pending-setups would run.
 	setupsDir = "/etc/zextras/pending-setups.d"
 	restart   = "systemctl restart service-discover"
+	lastHour  = "journalctl -u service-discover --since -1h | grep -i"
 	openPorts = "     # 8301/tcp and 8301/udp must be open in both directions, without address translation"
 	// agentTimeout leaves room for servers without a leader, which take 7.2 s to
 	// report that.
@@ -40,16 +41,20 @@ const (
 	ldapTimeout = time.Minute
 )
 
-var installed = []checks.Phase{checks.Health}
+var meshToken = checks.SecretSetting("logins.mesh_token",
+	"Where the administration token of the mesh is: a file or an environment variable. Mesh servers hold the token, and there root needs no setting.",
+	"{file: /root/mesh.token}", platform.Troubleshooting.On("mesh"))
 
 var (
+	installed = []checks.Phase{checks.Health}
+
 	agents    = &checks.Look[ask, report]{Kind: "agent", Timeout: agentTimeout, Targets: agentTargets, Observe: observeAgent}
 	journals  = &checks.Look[checks.Nothing, losses]{Kind: "journal", Targets: onThisNode("service-discover"), Observe: observeJournal}
 	directory = &checks.Look[checks.Nothing, []string]{Kind: "ldap", Timeout: ldapTimeout, Targets: onThisNode(""), Observe: observeDirectory}
 	setups    = &checks.Look[checks.Nothing, []string]{Kind: "setups", Targets: onThisNode(setupsDir), Observe: observeSetups}
-)
 
-var fromAgent = []checks.AnyLook{agents}
+	fromAgent = []checks.AnyLook{agents}
+)
 
 var agent = &checks.Check{
 	ID:      checks.AgentID,
@@ -118,8 +123,7 @@ var tolerance = &checks.Check{
 	Manual:  "consul members | grep server; curl -s http://127.0.0.1:8500/v1/status/peers",
 	Remedy:  restart + "     # on the mesh server that is down",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Consul.On("the quorum is n/2+1")},
-	Phases:  installed, Looks: fromAgent,
-	Clusters: true,
+	Phases:  installed, Looks: fromAgent, Clusters: true,
 }
 
 var token = &checks.Check{
@@ -133,15 +137,13 @@ var token = &checks.Check{
 }
 
 var ldap = &checks.Check{
-	ID:         "mesh.ldap",
-	Title:      "The directory lists this node as a mesh server",
-	Why:        "service-discover asks the directory at every start, and does not start on a server that is not listed there: the next reboot takes the server out of the mesh. Setting up a second directory master is known to lose the entry.",
-	Manual:     "su - zextras -c 'carbonio prov -l gs $(zmhostname)' | grep -i service",
-	Remedy:     "su - zextras -c 'zmprov -l ms $(zmhostname) +zimbraServiceInstalled service-discover +zimbraServiceEnabled service-discover'",
-	Sources:    []platform.Source{platform.RedundantStatus, platform.ServiceDiscover, platform.Changelog.On("ZCT-1765")},
-	Phases:     installed,
-	Components: []platform.Component{platform.Mesh},
-	Looks:      []checks.AnyLook{directory},
+	ID:      "mesh.ldap",
+	Title:   "The directory lists this node as a mesh server",
+	Why:     "service-discover asks the directory at every start, and does not start on a server that is not listed there: the next reboot takes the server out of the mesh. Setting up a second directory master is known to lose the entry.",
+	Manual:  "su - zextras -c 'carbonio prov -l gs $(zmhostname)' | grep -i service",
+	Remedy:  "su - zextras -c 'zmprov -l ms $(zmhostname) +zimbraServiceInstalled service-discover +zimbraServiceEnabled service-discover'",
+	Sources: []platform.Source{platform.RedundantStatus, platform.ServiceDiscover, platform.Changelog.On("ZCT-1765")},
+	Phases:  installed, Components: []platform.Component{platform.Mesh}, Looks: []checks.AnyLook{directory},
 }
 
 var pending = &checks.Check{

@@ -119,6 +119,13 @@ func TestSetting(t *testing.T) {
 	}
 }
 
+// A name that is not a plain word, as the network may give one, is in no command.
+func TestOddNames(t *testing.T) {
+	require.Empty(t, on([]server{"svc1.example.com", "$(reboot)"}))
+	require.NotContains(t, forceLeave("$(reboot)"), "reboot")
+	require.Empty(t, unit("carbonio-$(reboot)"))
+}
+
 const secret = "11111111-2222-3333-4444-555555555555"
 
 // A consul is an agent that answers with what it holds: a body, with status 200

@@ -28,7 +28,6 @@ type answer[T any] struct {
 	Unseen checks.Unseen `json:"unseen,omitzero"`
 }
 
-// seen reports whether the agent answered.
 func (a answer[T]) seen() bool { return a.Unseen == checks.Unseen{} }
 
 // A member is a node in the gossip pool.
@@ -64,7 +63,6 @@ type raftServer struct {
 	Healthy bool   `json:"Healthy"`
 }
 
-// serviceHealth summarizes all health checks.
 type serviceHealth struct {
 	Count int           `json:"count"` // of all checks
 	Bad   []healthCheck `json:"bad,omitempty"`
@@ -88,12 +86,12 @@ func observeAgent(ctx context.Context, host checks.Host, t checks.Target[ask]) (
 	defer c.Close()
 	var out report
 	err := c.status(ctx, "/v1/status/leader", &out.Leader.Value)
-	var no *refusal
+	no, refused := errors.AsType[*refusal](err)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return report{Contact: checks.Contact{State: checks.Refused}}, nil
-	case errors.As(err, &no):
-		out.Leader.Unseen = why(err)
+	case refused:
+		out.Leader.Unseen = no.Unseen
 	case err != nil:
 		return report{}, err
 	}
@@ -111,7 +109,6 @@ func observeAgent(ctx context.Context, host checks.Host, t checks.Target[ask]) (
 	return out, nil
 }
 
-// question asks with one of the client's methods.
 func question[T any](ctx context.Context, get func(context.Context, string, any) error, path string) (out answer[T]) {
 	if err := get(ctx, path, &out.Value); err != nil {
 		return answer[T]{Unseen: why(err)}

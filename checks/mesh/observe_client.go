@@ -25,7 +25,6 @@ const (
 	autopilotPath = "/v1/operator/autopilot/health"
 )
 
-// A client asks the agent of this node.
 type client struct {
 	*checks.Client
 	token string
@@ -67,8 +66,7 @@ func refused(status int, text string) *refusal {
 
 // why is the reason behind an error.
 func why(err error) checks.Unseen {
-	var no *refusal
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[*refusal](err); ok {
 		return no.Unseen
 	}
 	return checks.Why(err)
@@ -78,8 +76,7 @@ func why(err error) checks.Unseen {
 // Ours is sent only when that was not enough.
 func (c client) read(ctx context.Context, path string, into any) error {
 	err := c.request(ctx, path, "", into)
-	var no *refusal
-	if errors.As(err, &no) && no.Status == http.StatusForbidden && c.token != "" {
+	if no, ok := errors.AsType[*refusal](err); ok && no.Status == http.StatusForbidden && c.token != "" {
 		return c.operator(ctx, path, into)
 	}
 	return err
@@ -94,8 +91,7 @@ func (c client) operator(ctx context.Context, path string, into any) error {
 func (c client) status(ctx context.Context, path string, into any) (err error) {
 	for range statusTries {
 		err = c.request(ctx, path, "", into)
-		var no *refusal
-		if !errors.As(err, &no) || no.Status < http.StatusInternalServerError {
+		if no, ok := errors.AsType[*refusal](err); !ok || no.Status < http.StatusInternalServerError {
 			return err
 		}
 	}

@@ -25,7 +25,6 @@ const maxLines = "3000"
 
 var memberFailed = regexp.MustCompile(`serf\.lan: serf: EventMemberFailed: (\S+)`)
 
-// observeJournal reads the log of the agent.
 func observeJournal(ctx context.Context, host checks.Host, _ checks.Target[checks.Nothing]) (losses, error) {
 	if host.Machine.UID() != 0 {
 		return nil, fmt.Errorf("%w: only root can read the log of service-discover", fs.ErrPermission)
@@ -41,7 +40,6 @@ func observeJournal(ctx context.Context, host checks.Host, _ checks.Target[check
 	return lost, nil
 }
 
-// observeDirectory reads which services the directory lists for this node.
 func observeDirectory(ctx context.Context, host checks.Host, _ checks.Target[checks.Nothing]) ([]string, error) {
 	const line = `TERM=xterm-256color; PATH=/opt/zextras/bin:$PATH; export TERM PATH; carbonio prov -l gs "$(zmhostname)" zimbraServiceEnabled`
 	run, err := host.Zextras(ctx)
@@ -60,7 +58,7 @@ var enabledService = regexp.MustCompile(`(?mi)^zimbraServiceEnabled:[ \t]*(\S+)`
 // parseServer reads "# name HOST" and the "zimbraServiceEnabled: NAME" lines of
 // carbonio prov gs.
 func parseServer(text string) ([]string, error) {
-	if !strings.HasPrefix(text, "# name ") && !strings.Contains(text, "\n# name ") {
+	if !strings.Contains("\n"+text, "\n# name ") {
 		return nil, errors.New("carbonio prov gs printed no server")
 	}
 	enabled := []string{}
@@ -70,7 +68,6 @@ func parseServer(text string) ([]string, error) {
 	return enabled, nil
 }
 
-// observeSetups lists the scripts that pending-setups would run.
 func observeSetups(_ context.Context, host checks.Host, t checks.Target[checks.Nothing]) ([]string, error) {
 	waiting := []string{}
 	entries, err := fs.ReadDir(host.Files, strings.TrimPrefix(t.Name, "/"))
@@ -99,6 +96,7 @@ const (
 	passphrase  = "/var/lib/service-discover/password" //nolint:gosec // where it is
 	secretFile  = "consul-acl-secret.json"
 	maxSecret   = 64 << 10
+	uuidDigits  = "0123456789abcdefABCDEF-" // none of which could end a header
 )
 
 // findToken takes the token named in the configuration, or else the one that a
@@ -156,12 +154,9 @@ func secretID(archive io.Reader) (string, error) {
 		}
 		var acl struct{ SecretID string }
 		err = json.NewDecoder(io.LimitReader(files, maxSecret)).Decode(&acl)
-		if err != nil || acl.SecretID == "" || strings.ContainsFunc(acl.SecretID, notUUID) {
+		if err != nil || acl.SecretID == "" || strings.Trim(acl.SecretID, uuidDigits) != "" {
 			return "", fmt.Errorf("%s in %s holds no SecretID", secretFile, credentials)
 		}
 		return acl.SecretID, nil
 	}
 }
-
-// notUUID keeps characters out of a header that could end it.
-func notUUID(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF-", r) }
