@@ -168,7 +168,7 @@ func (f secret) exists() bool { return f.Present || f.Unseen.Code != "" }
 
 func (f secret) judge(s sight, name string) checks.Finding {
 	mode := fmt.Sprintf("mode %04o", f.Mode&fs.ModePerm)
-	tighten := fmt.Sprintf("# on %s\nchmod 600 %s", s.Vantage, quoted(s.Target.Ask.Path+f.Suffix))
+	tighten := checks.On(s.Vantage) + "chmod 600 " + quoted(s.Target.Ask.Path+f.Suffix)
 	switch {
 	case f.Unseen.Code != "":
 		return secrets.Unknown(s, name, "could not be seen: %s", f.Unseen)
@@ -223,13 +223,13 @@ func (l *lint) judgeRedundancy() {
 // limit is what a redundant component still runs only once, which is by design
 // and so no warning, or what the loss of a node costs all the same.
 func (l *lint) limit(c platform.Component, nodes []string) string {
-	r26_3, r26_6 := !l.scope.Release.Before(platform.Release{Year: 26, Month: 3}), !l.scope.Release.Before(platform.R26_6)
+	r26_6 := !l.scope.Release.Before(platform.R26_6)
 	switch {
 	case c == platform.Kafka:
 		return "topics have 2 copies: transactions wait while a broker that has one of them is down"
 	case c == platform.Chats:
 		return "the message dispatcher runs only on " + nodes[0] + ": without it Chats stops"
-	case c == platform.Proxy && r26_3:
+	case c == platform.Proxy && !l.scope.Release.Before(r26_3):
 		return "memcached runs only on " + nodes[0]
 	case c == platform.Directory && !r26_6:
 		return "the message broker runs only on " + nodes[0] + ": without it Chats stops"

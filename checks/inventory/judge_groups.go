@@ -12,8 +12,12 @@ import (
 	"carbonio-check/platform"
 )
 
-// r25_3 makes [workStreamServers] mandatory.
-var r25_3 = platform.Release{Year: 25, Month: 3}
+// Releases that change what the playbooks read: the first makes [workStreamServers]
+// mandatory, the second reads default_domain and puts memcached on the first proxy.
+var (
+	r25_3 = platform.Release{Year: 25, Month: 3}
+	r26_3 = platform.Release{Year: 26, Month: 3}
+)
 
 // carbonioGroups are the names of all groups that Carbonio knows.
 var carbonioGroups = func() []string {
@@ -107,16 +111,24 @@ func (l *lint) judgeForeign(g platform.Group) {
 type size struct {
 	group   platform.Component
 	when    func(*lint) bool
-	want    string
-	fits    func(n int) bool
+	allowed []int // nil: any number but none
 	why     string
 	sources []platform.Source
 }
 
-func some(n int) bool { return n > 0 }
+func (s size) fits(n int) bool {
+	return slices.Contains(s.allowed, n) || s.allowed == nil && n > 0
+}
 
-func exactly(allowed ...int) func(int) bool {
-	return func(n int) bool { return slices.Contains(allowed, n) }
+func (s size) want() string {
+	if s.allowed == nil {
+		return "1 or more"
+	}
+	var out []string
+	for _, n := range s.allowed {
+		out = append(out, count(n))
+	}
+	return strings.Join(out, " or ")
 }
 
 const empty = "no hosts"
@@ -143,23 +155,29 @@ func withVideo(l *lint) bool {
 
 // allSizes are the sizes without which the playbooks stop, or leave hosts out.
 var allSizes = []size{
-	{platform.MTA, always, "1 or more", some, "without one there is no mail", installer("README")},
-	{platform.Proxy, always, "1 or more", some, "without one there is no webmail", installer("README")},
-	{platform.Mailstore, always, "1 or more", some, "without one there is no mailbox", installer("README")},
-	{platform.Database, standard, "1 host", exactly(1), "the standard playbook expects one; the redundancy playbooks add the others", installer("postgres_checks")},
-	{platform.Database, redundant, "2 hosts", exactly(2), "HAProxy is configured for the first two", haproxy},
-	{platform.Directory, standard, "1 host", exactly(1), "the standard playbook expects one; the redundancy playbooks add the others", installer("directory_server_checks")},
-	{platform.Directory, redundant, "2 hosts", exactly(2), "HAProxy is configured for the first two", haproxy},
-	{platform.Mesh, standard, "1 host or 3 hosts", exactly(1, 3), "the mesh elects its leader among 1 or 3 servers", installer("consul_checks")},
-	{platform.Mesh, redundant, "3 hosts", exactly(3), "Patroni needs a mesh of three to elect its leader", append(installer("consul_checks"), platform.ScenarioHA)},
-	{platform.DBConnector, redundant, "1 or more", some, "the redundancy playbooks move the database connectors there", connectorsPlace},
-	{platform.Chats, withVideo, "1 or more", some, "[videoServers] needs Chats, and the playbooks stop without it", installer("workstreamservers_check")},
-	{platform.Syslog, single, empty, exactly(0), "on a single server the playbook stops unless it is empty", singleServer},
-	{platform.Replica, single, empty, exactly(0), "on a single server the playbook stops unless it is empty", singleServer},
+	{platform.MTA, always, nil, "without one there is no mail", installer("README")},
+	{platform.Proxy, always, nil, "without one there is no webmail", installer("README")},
+	{platform.Mailstore, always, nil, "without one there is no mailbox", installer("README")},
+	{platform.Database, standard, []int{1}, "the standard playbook expects one; the redundancy playbooks add the others", installer("postgres_checks")},
+	{platform.Database, redundant, []int{2}, "HAProxy is configured for the first two", haproxy},
+	{platform.Directory, standard, []int{1}, "the standard playbook expects one; the redundancy playbooks add the others", installer("directory_server_checks")},
+	{platform.Directory, redundant, []int{2}, "HAProxy is configured for the first two", haproxy},
+	{platform.Mesh, standard, []int{1, 3}, "the mesh elects its leader among 1 or 3 servers", installer("consul_checks")},
+	{platform.Mesh, redundant, []int{3}, "Patroni needs a mesh of three to elect its leader", append(installer("consul_checks"), platform.ScenarioHA)},
+	{platform.DBConnector, redundant, nil, "the redundancy playbooks move the database connectors there", connectorsPlace},
+	{platform.Chats, withVideo, nil, "[videoServers] needs Chats, and the playbooks stop without it", installer("workstreamservers_check")},
+	{platform.Syslog, single, []int{0}, "on a single server the playbook stops unless it is empty", singleServer},
+	{platform.Replica, single, []int{0}, "on a single server the playbook stops unless it is empty", singleServer},
 }
 
 func installer(part string) []platform.Source {
 	return []platform.Source{platform.Installer.On(part)}
+}
+
+// counted is the finding about a group with another number of hosts than wanted.
+func (l *lint) counted(say verdict, group platform.Component, why, want string) checks.Finding {
+	n, target := count(len(l.members(group))), section(group)
+	return l.form(say(l, target, "%s has %s: %s", target, n, why).Saw(n).Wanted(want))
 }
 
 // judgeSizes judges the number of hosts in each group, and whether connectors
@@ -167,29 +185,22 @@ func installer(part string) []platform.Source {
 func (l *lint) judgeSizes() {
 	before := len(l.found)
 	for _, r := range allSizes {
-		n := len(l.members(r.group))
-		if !r.when(l) || r.fits(n) {
-			continue
+		if r.when(l) && !r.fits(len(l.members(r.group))) {
+			l.add(l.counted(sizes.Fail, r.group, r.why, r.want()).Per(r.sources...))
 		}
-		f := l.form(sizes.Fail(l, section(r.group), "%s has %s: %s", section(r.group), count(n), r.why).Wanted(r.want).Per(r.sources...))
-		if r.want != empty {
-			f = f.Saw(count(n))
-		}
-		l.add(f)
 	}
 	have, mailstores, target := l.members(platform.DBConnector), l.members(platform.Mailstore), section(platform.DBConnector)
 	switch {
 	case len(have) > 0 && standard(l) && l.install:
-		l.add(sizes.Fail(l, target, "%s has %s: the standard playbook stops unless it is empty", target, count(len(have))).
-			Wanted(empty).Per(installer("dbconnectors_checks")...).Fix("empty " + target + " for the standard installation, and fill it again for the redundancy playbooks"))
-	case len(have) > 0 && redundant(l) && !sameSet(have, mailstores):
+		l.add(l.counted(sizes.Fail, platform.DBConnector, "the standard playbook stops unless it is empty", empty).
+			Per(installer("dbconnectors_checks")...).Fix("empty " + target + " for the standard installation, and fill it again for the redundancy playbooks"))
+	case len(have) > 0 && redundant(l) && !slices.Equal(slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(mailstores))):
 		l.add(l.form(sizes.Warn(l, target, "%s differs from [applicationServers]: the manual puts the connectors on the mailstores", target).
 			Saw(strings.Join(have, ", ")).Wanted(strings.Join(mailstores, ", ")).Per(connectorsPlace...)))
 	}
-	if n := len(l.members(platform.Syslog)); n > 1 && !l.single {
-		target := section(platform.Syslog)
-		l.add(l.form(sizes.Warn(l, target, "%s has %s: the platform logs only to the first", target, count(n)).
-			Wanted("1 host").Per(installer("execute-master-directory-bootstrap")...)))
+	if len(l.members(platform.Syslog)) > 1 && !l.single {
+		l.add(l.counted(sizes.Warn, platform.Syslog, "the platform logs only to the first", count(1)).
+			Per(installer("execute-master-directory-bootstrap")...))
 	}
 	if len(l.found) > before {
 		return
@@ -200,10 +211,6 @@ func (l *lint) judgeSizes() {
 			"it expects one database, one directory server, and no hosts in [dbsConnectorServers]")
 	}
 	l.add(f)
-}
-
-func sameSet(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // judgeRoles judges who leads and who follows.
@@ -241,13 +248,13 @@ func (l *lint) rolesOf(group platform.Component, key, lead, follow string) check
 		return roles.Pass(l, target, "%s is the %s and the first host in %s", members[0], lead, target).Saw(seen)
 	}
 	if len(leaders) == 1 { // it stays the leader, and goes first
-		members = slices.DeleteFunc(members, func(h string) bool { return h == leaders[0] })
-		members = slices.Insert(members, 0, leaders[0])
+		members = slices.Insert(cluster.Those(members, func(h string) bool { return h != leaders[0] }), 0, leaders[0])
 	}
-	roleOf := map[string]string{members[0]: lead}
-	for _, h := range members[1:] {
+	roleOf := map[string]string{}
+	for _, h := range members {
 		roleOf[h] = follow
 	}
+	roleOf[members[0]] = lead
 	want := listed(members, key, roleOf)
 	return roles.Fail(l, target, "%s", problem).Saw(seen).Wanted(want).Fix(l.rewrite(target, want))
 }
@@ -267,20 +274,19 @@ func (l *lint) rewrite(target, lines string) string {
 
 // judgeBrokers judges the ids of Kafka and, while there is one, of ZooKeeper.
 func (l *lint) judgeBrokers() {
-	target, n := section(platform.ZooKeeper), len(l.members(platform.ZooKeeper))
 	switch {
 	case l.redundant == "":
 		l.add(brokers.Skip(l, l.inv.File, "this is a standard inventory: no Kafka"))
 	case len(l.members(platform.Kafka)) == 0:
-		l.add(l.form(brokers.Warn(l, "[kafka]", "[kafka] has no hosts: without Kafka no mailbox has a replica").Wanted("3 hosts")))
+		l.add(l.counted(brokers.Warn, platform.Kafka, "without Kafka no mailbox has a replica", count(3)))
 	case !l.kraft():
 		l.add(l.ids(platform.Kafka, "broker_id", false))
 		l.add(l.ids(platform.ZooKeeper, "zookeeper_id", false))
 	default:
 		l.add(l.ids(platform.Kafka, "broker_id", true))
-		if n > 0 {
-			l.add(brokers.Warn(l, target, "%s has %s: since 25.9 Kafka does not need ZooKeeper", target, count(n)).
-				Wanted(empty).Per(withoutZooKeeper).Fix("remove the hosts of " + target + ", and keep the empty group in the inventory"))
+		if len(l.members(platform.ZooKeeper)) > 0 {
+			l.add(l.counted(brokers.Warn, platform.ZooKeeper, "since 25.9 Kafka does not need ZooKeeper", empty).Per(withoutZooKeeper).
+				Fix("remove the hosts of " + section(platform.ZooKeeper) + ", and keep the empty group in the inventory"))
 		}
 	}
 }
@@ -292,10 +298,10 @@ func (l *lint) kraft() bool { return !l.scope.Release.Before(platform.R25_9) }
 // number is also the place in the group.
 func (l *lint) ids(group platform.Component, key string, ordered bool) checks.Finding {
 	members, has, target := l.members(group), l.inv.HostVars(key), section(group)
-	seen := listed(members, key, has)
+	seen := cmp.Or(listed(members, key, has), empty)
 	if len(members) != 3 {
 		return brokers.Fail(l, target, "%s has %s: the playbook configures exactly three", target, count(len(members))).
-			Saw(cmp.Or(seen, empty)).Wanted("3 hosts")
+			Saw(seen).Wanted(count(3))
 	}
 	byID := map[int]string{}
 	problem := ""
@@ -343,20 +349,11 @@ var exclusions = []exclusion{
 
 // judgeConflicts judges hosts that are in two groups at once.
 func (l *lint) judgeConflicts() {
-	against := map[string]bool{}
-	for _, x := range exclusions {
-		if !x.when(l) {
-			continue
-		}
-		inB := map[string]bool{}
-		for _, h := range l.members(x.b) {
-			inB[h] = true
-		}
-		for _, h := range l.members(x.a) {
-			if inB[h] && !against[h] {
-				against[h] = true
-				l.add(conflicts.Fail(l, h, "%s is in both %s and %s: %s", h, section(x.a), section(x.b), x.why).Per(x.sources...))
-			}
+	for _, n := range l.scope.Topology.Nodes {
+		i := slices.IndexFunc(exclusions, func(x exclusion) bool { return x.when(l) && n.Has(x.a) && n.Has(x.b) })
+		if i >= 0 {
+			x := exclusions[i]
+			l.add(conflicts.Fail(l, n.Name, "%s is in both %s and %s: %s", n.Name, section(x.a), section(x.b), x.why).Per(x.sources...))
 		}
 	}
 	if replicas := l.members(platform.Replica); len(l.members(platform.Directory)) > 1 && len(replicas) > 0 {

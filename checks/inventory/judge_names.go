@@ -210,7 +210,7 @@ func (l *lint) problem(key, value string) (verdict, string) {
 		if !platform.ValidFQDN(value) {
 			return values.Fail, "is not a valid name such as webmail.example.com"
 		}
-		if key == "default_domain" && l.scope.Release.Before(platform.Release{Year: 26, Month: 3}) {
+		if key == "default_domain" && l.scope.Release.Before(r26_3) {
 			return values.Warn, "is not read before 26.3: the domain will be that of the directory server"
 		}
 	case "public_ip_address":
