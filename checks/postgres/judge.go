@@ -127,7 +127,7 @@ func (v view) reporting() []member { return v.those(func(m member) bool { return
 func (v view) judgeAgreement() checks.Finding {
 	reporting := v.reporting()
 	if len(reporting) == 0 {
-		return v.becauseStoreless(v.unknown(agreement, "no member reports the cluster"))
+		return v.becauseStoreless(v.Unknown(agreement, "no member reports the cluster"))
 	}
 	reports := map[string]bool{}
 	var lines []string
@@ -158,7 +158,7 @@ func (v view) judgeAgreement() checks.Finding {
 			Saw(saw).Wanted("only members that are in the inventory").
 			Fix(patronictl + "list   # add the node to postgresServers, or stop Patroni there")
 	case len(reporting) < len(v.Members):
-		return v.becauseStoreless(v.unknown(agreement, "not every member reports the cluster%s", v.missing()).Saw(saw))
+		return v.becauseStoreless(v.Unknown(agreement, "not every member reports the cluster%s", v.missing()).Saw(saw))
 	}
 	return agreement.Pass(v.proof, subject, "every member reports the same cluster: %s", list(names))
 }
@@ -184,13 +184,13 @@ func (v view) judgeLeader() checks.Finding {
 	case answer == cluster.Yes:
 		return leader.Pass(v.proof, subject, "%s is the leader%s", names, v.missing()).Saw(v.roles())
 	case len(leading.Yes) == 1:
-		return v.unknown(leader, "%s is a leader, but %s may be one as well", names, list(cluster.Nodes(leading.Unseen))).Saw(v.roles())
+		return v.Unknown(leader, "%s is a leader, but %s may be one as well", names, list(cluster.Nodes(leading.Unseen))).Saw(v.roles())
 	case len(absent) > 0:
-		return v.unknown(leader, "%s holds the leader lock but does not respond", holder)
+		return v.Unknown(leader, "%s holds the leader lock but does not respond", holder)
 	case len(leading.Unseen) == len(v.Members):
-		return v.unknown(leader, "no member reports whether it is the leader")
+		return v.Unknown(leader, "no member reports whether it is the leader")
 	case answer == cluster.Unseen:
-		return v.becauseStoreless(v.unknown(leader, "no database node was seen to be the leader%s", v.missing()).Saw(v.roles()))
+		return v.becauseStoreless(v.Unknown(leader, "no database node was seen to be the leader%s", v.missing()).Saw(v.roles()))
 	}
 	return v.becauseStoreless(leader.Fail(v.proof, subject, "no database node is the leader%s", v.missing()).Saw(v.roles()).Wanted("one leader")).Stops()
 }
@@ -220,7 +220,7 @@ func (v view) judgePaused() checks.Finding {
 		return paused.Warn(v.proof, subject, "automatic failover is paused, according to %s", list(cluster.Nodes(pausing))).
 			Saw("maintenance mode").Wanted("automatic failover")
 	case len(reporting) == 0:
-		return v.unknown(paused, "no member reports whether automatic failover is paused")
+		return v.Unknown(paused, "no member reports whether automatic failover is paused")
 	}
 	return paused.Pass(v.proof, subject, "automatic failover is enabled%s", v.missing())
 }
@@ -321,15 +321,15 @@ func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	spare, _ := cluster.Spare(c)
 	switch answer := cluster.Survives(c, 1); {
 	case len(v.those(member.silent)) == len(v.Members):
-		return v.unknown(tolerance, "no member reports its status")
+		return v.Unknown(tolerance, "no member reports its status")
 	case len(leading.Yes) != 1:
-		return v.unknown(tolerance, "without exactly one leader it is unknown how many nodes can be lost").Needing(leader.On(subject))
+		return v.Unknown(tolerance, "without exactly one leader it is unknown how many nodes can be lost").Needing(leader.On(subject))
 	case answer == cluster.Yes:
 		return tolerance.Pass(v.proof, subject, "%d of %d database nodes work: %d more can be lost", len(c.Able), len(c.Members), spare)
 	case answer == cluster.Unseen && len(c.Able) == 0:
-		return v.unknown(tolerance, "%s may be a leader as well: it is unknown how many nodes can be lost", list(cluster.Nodes(leading.Unseen))).Needing(leader.On(subject))
+		return v.Unknown(tolerance, "%s may be a leader as well: it is unknown how many nodes can be lost", list(cluster.Nodes(leading.Unseen))).Needing(leader.On(subject))
 	case answer == cluster.Unseen:
-		return v.unknown(tolerance, "only %s was seen to work%s", list(c.Able), v.missing())
+		return v.Unknown(tolerance, "only %s was seen to work%s", list(c.Able), v.missing())
 	}
 	f := tolerance.Fail(v.proof, subject, "PostgreSQL stops if %s is lost as well", list(c.Able)).
 		Saw(fmt.Sprintf("%d of %d database nodes work", len(c.Able), len(c.Members))).Wanted("at least two that work")

@@ -147,9 +147,10 @@ func (m member) lost() bool {
 	return !m.silent() && (m.Status.Failsafe || age > ttl || m.Status.Unlocked && m.Cluster == nil)
 }
 
-// unknown says that something of the whole cluster could not be seen, which the
-// members that are silent would explain.
-func (v view) unknown(c *checks.Check, format string, args ...any) checks.Finding {
+// Unknown says that something of the whole cluster could not be seen, which the
+// members that are silent would explain. It is named as a Check's method, by which
+// the list of all messages finds them.
+func (v view) Unknown(c *checks.Check, format string, args ...any) checks.Finding {
 	return cluster.Because(c.Unknown(v.proof, subject, format, args...), agreement, v.those(member.silent))
 }
 

@@ -29,7 +29,7 @@ func (v view) judgeTimeline() checks.Finding {
 	led = led && l.Status != nil
 	switch {
 	case newest == 0:
-		return v.unknown(timeline, "no member reports its timeline")
+		return v.Unknown(timeline, "no member reports its timeline")
 	case led && l.Status.Timeline > 0 && l.Status.Timeline < newest:
 		return timeline.Fail(v.proof, subject, "the leader %s is on timeline %d, which is older than %d of %s", l.Node(), l.Status.Timeline, newest, whose).
 			Saw(v.roles()).Wanted(fmt.Sprintf("a leader on timeline %d", newest)).
@@ -38,9 +38,9 @@ func (v view) judgeTimeline() checks.Finding {
 		return timeline.Warn(v.proof, subject, "the leader has changed in the last 24 hours (failovers: %d)", len(late)).
 			Saw(strings.Join(late[max(0, len(late)-most):], "\n")).Wanted("no unplanned failover")
 	case !led || v.leading().ExactlyOne() != cluster.Yes:
-		return v.becauseStoreless(v.unknown(timeline, "there is no single leader to compare with timeline %d", newest)).Needing(leader.On(subject))
+		return v.becauseStoreless(v.Unknown(timeline, "there is no single leader to compare with timeline %d", newest)).Needing(leader.On(subject))
 	case len(past) == 0 && len(v.those(func(m member) bool { return !m.silent() && m.HistoryUnseen == nil })) == 0:
-		return v.becauseStoreless(v.unknown(timeline, "no member reports the history of failovers"))
+		return v.becauseStoreless(v.Unknown(timeline, "no member reports the history of failovers"))
 	}
 	return timeline.Pass(v.proof, subject, "timeline %d is the newest, and the leader has not changed in the last 24 hours%s", newest, v.missing())
 }
