@@ -259,11 +259,14 @@ func (l *lint) rolesOf(group platform.Component, key, lead, follow string) check
 	return roles.Fail(l, target, "%s", problem).Saw(seen).Wanted(want).Fix(l.rewrite(target, want))
 }
 
-// listed is hosts with the value of a variable each, as an inventory writes them.
+// listed is hosts with their value of a variable, as an inventory writes them.
 func listed(hosts []string, key string, value map[string]string) string {
-	lines := make([]string, len(hosts))
-	for i, h := range hosts {
-		lines[i] = h + " " + key + "=" + value[h]
+	var lines []string
+	for _, h := range hosts {
+		if v, ok := value[h]; ok {
+			h += " " + key + "=" + v
+		}
+		lines = append(lines, h)
 	}
 	return strings.Join(lines, "\n")
 }
