@@ -198,7 +198,7 @@ func (v view) addressesShared() []checks.Finding {
 			}
 			out = append(out, f)
 		case l.Line != own.Line:
-			out = append(out, duplicates.Warn(v, a.String(), "%s is called %s, because that line comes before the line of %s", a, clip(l.Names[0]), owners[a][0]).
+			out = append(out, duplicates.Warn(v, a.String(), "%s resolves to %s, whose line comes before that of %s", a, clip(l.Names[0]), owners[a][0]).
 				Saw(at(l)+" before "+at(own)).Wanted(clip(line(a, slices.Concat(own.Names, l.Names)...))))
 		}
 	}
