@@ -123,7 +123,7 @@ func (v view) judge() []checks.Finding {
 		case !got:
 			out = append(out, c.Unseen(v, v.Target.Name))
 		case v.self.OS.ID == "":
-			out = append(out, c.Unknown(v, v.Target.Name, "the operating system is unknown, and with it which files matter"))
+			out = append(out, c.Unknown(v, v.Target.Name, "the operating system is not known, and with it which files matter"))
 		case v.extensions == nil:
 			out = append(out, c.Skip(v, v.Target.Name, "Carbonio has no packages for %s", cmp.Or(v.self.OS.Pretty, v.self.OS.ID)))
 		}
