@@ -112,8 +112,7 @@ func Spoken(ctx context.Context, err error) (Contact, error) {
 	case hungUp(err):
 		return Contact{State: HungUp}, nil
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err // without our own address and port, which are others each time
 	}
 	return Contact{State: Broken, Words: err.Error()}, nil

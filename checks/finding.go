@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -232,7 +233,7 @@ func (f Finding) Per(sources ...platform.Source) Finding {
 
 // Needing names findings that would explain this one.
 func (f Finding) Needing(needs ...Need) Finding {
-	f.Needs = append(f.Needs[:len(f.Needs):len(f.Needs)], needs...)
+	f.Needs = append(slices.Clip(f.Needs), needs...)
 	return f
 }
 

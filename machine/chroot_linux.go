@@ -113,7 +113,8 @@ func (c chroot) link(name string) (target string, isLink bool, err error) {
 
 // cause leaves out the path of the inner file system: the caller asked for another.
 func cause(err error) error {
-	if p, ok := err.(*fs.PathError); ok {
+	p := &fs.PathError{}
+	if errors.As(err, &p) {
 		return p.Err
 	}
 	return err

@@ -80,7 +80,7 @@ func (Net) Trace(ctx context.Context, address netip.Addr) (checks.Path, error) {
 // UDP in silence, an echo request of that size may still come back.
 func (Net) PathMTU(ctx context.Context, address netip.Addr, limit int) (checks.MTU, error) {
 	mtu, err := path.MTU(ctx, address, limit)
-	if err == path.ErrSilent && crosses(ctx, address, limit) {
+	if errors.Is(err, path.ErrSilent) && crosses(ctx, address, limit) {
 		return checks.MTU{Bytes: limit}, nil
 	}
 	return mtu, err

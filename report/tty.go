@@ -172,10 +172,10 @@ func phase(vantages []checks.Vantage) string {
 			installed++
 		}
 	}
-	switch all := len(vantages); {
-	case installed == 0:
+	switch all := len(vantages); installed {
+	case 0:
 		return "before installation"
-	case installed == all:
+	case all:
 		return "installed"
 	default:
 		return fmt.Sprintf("installed on %d of %d", installed, all)

@@ -68,7 +68,7 @@ func (c causes) direct(i int) (int, bool) {
 	f := c.findings[i]
 	needs := f.Needs
 	for _, n := range f.Check.Needs {
-		needs = append(needs[:len(needs):len(needs)], n.On(f.Target))
+		needs = append(slices.Clip(needs), n.On(f.Target))
 	}
 	for _, n := range needs {
 		for _, failure := range c.failures[n] {

@@ -168,7 +168,7 @@ func mergeTopology(a, b platform.Topology) (platform.Topology, error) {
 	}
 	for _, n := range b.Nodes {
 		if known, ok := a.Node(n.Name); !ok {
-			a.Nodes = append(a.Nodes[:len(a.Nodes):len(a.Nodes)], n)
+			a.Nodes = append(slices.Clip(a.Nodes), n)
 		} else if len(known.Components) == 0 {
 			a.Nodes = slices.Clone(a.Nodes)
 			for i := range a.Nodes {

@@ -223,7 +223,7 @@ func (l look) observe(ctx context.Context, host checks.Host, o checks.Observatio
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 
-	data, err := guard(ctx, max(grace, l.Grace), func() (json.RawMessage, error) { return l.Planned.Observe(ctx, host) })
+	data, err := guard(ctx, max(grace, l.Grace), func() (json.RawMessage, error) { return l.Observe(ctx, host) })
 	o.Took = time.Since(o.At)
 	o.Data = data
 	switch {

@@ -101,7 +101,7 @@ func axes(g []Step, title string, top float64) chart {
 		c.Ticks = append(c.Ticks, tickMark{up(v, top), number(v)})
 	}
 	for i, s := range g {
-		c.Marks = append(c.Marks, tickMark{across(i, len(g)), fmt.Sprint(s.Threads)})
+		c.Marks = append(c.Marks, tickMark{across(i, len(g)), strconv.Itoa(s.Threads)})
 	}
 	return c
 }

@@ -25,12 +25,12 @@ func CSV(w io.Writer, r Result) error {
 	for _, s := range r.Steps {
 		row := []string{
 			plain(r.Node), plain(r.Endpoint), plain(r.Bucket), r.Started.Format(time.RFC3339),
-			s.Op, fmt.Sprint(s.Size), fmt.Sprint(s.Threads), decimal(s.Rate), s.Unit,
+			s.Op, strconv.FormatInt(s.Size, 10), strconv.Itoa(s.Threads), decimal(s.Rate), s.Unit,
 		}
 		row = append(row, latencyCells(s.TTFB)...)
 		row = append(row, latencyCells(s.TTLB)...)
-		row = append(row, fmt.Sprint(s.Requests), fmt.Sprint(s.Bytes), decimal(time.Duration(s.Took).Seconds()),
-			decimal(s.Median), decimal(s.Low), decimal(s.High), s.Ended, fmt.Sprint(s.Throttled), fmt.Sprint(s.Errors))
+		row = append(row, strconv.FormatInt(s.Requests, 10), strconv.FormatInt(s.Bytes, 10), decimal(time.Duration(s.Took).Seconds()),
+			decimal(s.Median), decimal(s.Low), decimal(s.High), s.Ended, strconv.FormatInt(s.Throttled, 10), strconv.FormatInt(s.Errors, 10))
 		if err := c.Write(row); err != nil {
 			return err
 		}

@@ -148,7 +148,7 @@ func Run(ctx context.Context, s *store.Store, c Config, progress func(Update)) (
 		}
 		return r.result, err
 	}
-	r.measure()
+	r.measure() //nolint:contextcheck // what is under way when the run is interrupted may end
 	r.clean()
 	r.result.Payload = s.Payload()
 	r.result.Written = r.budget.spent()

@@ -114,15 +114,15 @@ func (p *page) table(g []Step, blocks []block) {
 	p.Line(0, terminal.Span{Text: strings.TrimRight(over, " "), Style: terminal.Dim})
 	p.Line(0, terminal.Span{Text: strings.TrimRight(head, " "), Style: terminal.Dim})
 	for _, s := range g {
-		times := ""
+		var times strings.Builder
 		for _, b := range blocks {
-			times += "  " + cells(b.of(s).columns())
+			times.WriteString("  " + cells(b.of(s).columns()))
 		}
 		p.Line(0,
 			terminal.Span{Text: fmt.Sprintf("%*d", threadsWidth, s.Threads)},
 			terminal.Span{Text: fmt.Sprintf("%*s", rateWidth-5, number(s.Rate)), Style: terminal.Bold},
 			terminal.Span{Text: fmt.Sprintf("%-5s", spread(s)), Style: terminal.Dim},
-			terminal.Span{Text: times})
+			terminal.Span{Text: times.String()})
 	}
 	if len(g) > 1 {
 		p.Line(0, terminal.Span{Text: strings.TrimRight(p.trends(g, blocks), " "), Style: terminal.Cyan})
@@ -169,9 +169,10 @@ func (p *page) trends(g []Step, blocks []block) string {
 	for i, s := range g {
 		rates[i] = s.Rate
 	}
-	row := strings.Repeat(" ", threadsWidth) + p.under(rates, rateWidth-5) + strings.Repeat(" ", 5)
+	var row strings.Builder
+	row.WriteString(strings.Repeat(" ", threadsWidth) + p.under(rates, rateWidth-5) + strings.Repeat(" ", 5))
 	for _, b := range blocks {
-		row += "  "
+		row.WriteString("  ")
 		for c := range columnNames {
 			var values []float64
 			for _, s := range g {
@@ -179,10 +180,10 @@ func (p *page) trends(g []Step, blocks []block) string {
 					values = append(values, columns[c])
 				}
 			}
-			row += p.under(values, timeWidth)
+			row.WriteString(p.under(values, timeWidth))
 		}
 	}
-	return row
+	return row.String()
 }
 
 // under is a sparkline at the right of a column; it keeps the last values where
@@ -238,7 +239,7 @@ func remarks(g []Step) []string {
 			if early[why] == nil {
 				reasons = append(reasons, why)
 			}
-			early[why] = append(early[why], fmt.Sprint(s.Threads))
+			early[why] = append(early[why], strconv.Itoa(s.Threads))
 		}
 	}
 	for _, why := range reasons {

@@ -362,7 +362,11 @@ func TestObserveServerOurFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			network := checkstest.Network{DialFunc: func(context.Context, string, string) (net.Conn, error) {
-				return nil, &net.OpError{Op: "dial", Net: "udp", Err: os.NewSyscallError("socket", cause.(syscall.Errno))}
+				return nil, &net.OpError{Op: "dial", Net: "udp", Err: os.NewSyscallError("socket", func() syscall.Errno {
+					var target syscall.Errno
+					_ = errors.As(cause, &target)
+					return target
+				}())}
 			}}
 			a, err := ask1(t, t.Context(), network, "10.0.0.1:123")
 			require.ErrorIs(t, err, cause)

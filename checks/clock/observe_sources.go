@@ -222,7 +222,7 @@ func (c *configuration) assign(file, list string) {
 }
 
 func (c *configuration) addAll(file, list string) {
-	for _, name := range strings.Fields(strings.Trim(strings.TrimSpace(list), `"`)) {
+	for name := range strings.FieldsSeq(strings.Trim(strings.TrimSpace(list), `"`)) {
 		c.add(file, name, ntpPort)
 	}
 }

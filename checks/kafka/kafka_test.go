@@ -92,14 +92,14 @@ func double(t testing.TB, roles string) (*kfake.Cluster, checks.Host) {
 // layout is what each broker says of the cluster; the controller is any broker.
 func layout(r *kmsg.MetadataRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.MetadataResponse)
-	answer.ClusterID = kmsg.StringPtr("double")
+	answer.ClusterID = new("double")
 	for i := range int32(3) {
 		b := kmsg.NewMetadataResponseBroker()
 		b.NodeID, b.Host, b.Port = 2-i, fmt.Sprintf("svc%d.example.com", 3-i), 9092
 		answer.Brokers = append(answer.Brokers, b)
 	}
 	topic := kmsg.NewMetadataResponseTopic()
-	topic.Topic = kmsg.StringPtr("mail")
+	topic.Topic = new("mail")
 	for i := range int32(3) {
 		p := kmsg.NewMetadataResponseTopicPartition()
 		p.Partition, p.Leader = 2-i, i
@@ -128,7 +128,7 @@ func settings(r *kmsg.DescribeConfigsRequest, self, roles string) kmsg.Response 
 		} else {
 			for _, name := range asked.ConfigNames {
 				c := kmsg.NewDescribeConfigsResponseResourceConfig()
-				c.Name, c.Value = name, kmsg.StringPtr(values[name])
+				c.Name, c.Value = name, new(values[name])
 				given.Configs = append(given.Configs, c)
 			}
 		}

@@ -36,14 +36,14 @@ func example(f form, key int16) (kmsg.Response, []byte) {
 }
 
 func fill(v reflect.Value) {
-	if tags, ok := v.Addr().Interface().(*kmsg.Tags); ok {
+	if tags, ok := reflect.TypeAssert[*kmsg.Tags](v.Addr()); ok {
 		tags.Set(200, []byte("tag"))
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
+		for _, field := range v.Fields() {
+			fill(field)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))

@@ -66,7 +66,7 @@ func open(ctx context.Context, target netip.Addr, mtu bool) (*socket, error) {
 		conn.Close()
 		return nil, err
 	}
-	s.unhook = context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	s.unhook = context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	return s, nil
 }
 
@@ -121,15 +121,16 @@ func (s *socket) send(port, ttl, size int) error {
 // headers are those of IPv4 and UDP.
 const headers = 20 + 8
 
-// aboutEarlier says whether an error may be the answer to an earlier probe:
-// one of those that the kernel makes of ICMP messages (icmp_err_convert).
+// fromICMP are the errors that the kernel makes of ICMP messages (icmp_err_convert).
+var fromICMP = []unix.Errno{
+	unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN,
+	unix.ENONET, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP, unix.EMSGSIZE,
+}
+
+// aboutEarlier says whether an error may be the answer to an earlier probe.
 func aboutEarlier(err error) bool {
-	switch err {
-	case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN,
-		unix.ENONET, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP, unix.EMSGSIZE:
-		return true
-	}
-	return false
+	errno, ok := errors.AsType[unix.Errno](err)
+	return ok && slices.Contains(fromICMP, errno)
 }
 
 // receive waits for the next answer. os.ErrDeadlineExceeded: there was none
@@ -145,7 +146,7 @@ func (s *socket) receive(until time.Time) (Answer, error) {
 	var err error
 	if err := s.raw.Read(func(fd uintptr) bool {
 		a, err = s.next(int(fd))
-		return err != unix.EAGAIN
+		return !errors.Is(err, unix.EAGAIN)
 	}); err != nil {
 		return Answer{}, err
 	}
@@ -156,7 +157,7 @@ func (s *socket) receive(until time.Time) (Answer, error) {
 // listen on the port we tried.
 func (s *socket) next(fd int) (Answer, error) {
 	for {
-		if a, err := ReadAnswer(fd); err != unix.EAGAIN {
+		if a, err := ReadAnswer(fd); !errors.Is(err, unix.EAGAIN) {
 			return a, err
 		}
 		_, _, _, from, err := unix.Recvmsg(fd, nil, nil, unix.MSG_DONTWAIT)

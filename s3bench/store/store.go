@@ -247,7 +247,7 @@ func (s *Store) Get(ctx context.Context, key string, from, to int64) (io.ReadClo
 	if from > 0 || to >= 0 {
 		end := ""
 		if to >= 0 {
-			end = fmt.Sprint(to)
+			end = strconv.FormatInt(to, 10)
 		}
 		opts.Set("Range", fmt.Sprintf("bytes=%d-%s", from, end))
 	}
@@ -268,7 +268,7 @@ type reader struct {
 
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = r.store.fail("get", r.trip, err)
 	}
 	return n, err

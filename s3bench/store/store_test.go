@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -292,12 +293,7 @@ func TestDataIsSeekableAndUnique(t *testing.T) {
 
 func deny(actions ...string) func(string) bool {
 	return func(action string) bool {
-		for _, a := range actions {
-			if a == action {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(actions, action)
 	}
 }
 
