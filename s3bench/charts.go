@@ -3,6 +3,7 @@ package s3bench
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // A chart is drawn in a box of chartWidth × chartHeight.

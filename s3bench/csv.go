@@ -2,7 +2,6 @@ package s3bench
 
 import (
 	"encoding/csv"
-	"fmt"
 	"io"
 	"strconv"
 	"time"

@@ -3,6 +3,7 @@ package s3bench
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 

@@ -126,7 +126,7 @@ func judgeTools(s sight[[]tool]) []checks.Finding {
 func judgeTool(s sight[[]tool], t tool) checks.Finding {
 	switch {
 	case t.Path == "" && t.Unseen.Code != "":
-		return tools.Unknown(s, t.Name, "could not look for %s: %s", t.Name, t.Unseen)
+		return tools.Unknown(s, t.Name, "whether %s is installed could not be seen: %s", t.Name, t.Unseen)
 	case t.Path == "":
 		return tools.Fail(s, t.Name, "%s is not installed", t.Name).Fix(s.on(pick(s.node.OS, "apt-get", "dnf") + " install -y " + t.Name))
 	case t.Name != "python3":
