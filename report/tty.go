@@ -16,12 +16,13 @@ import (
 
 // What is left out so that it all fits on one screen; --verbose and -o json have it.
 const (
-	screen      = 60 // lines that a report takes at most, unless it is asked to be verbose
-	mostRemarks = 16 // of one entry
-	mostFixes   = 16 // lines of them in one entry
-	mostNames   = 16 // in a list of targets
-	mostNodes   = 2  // in a list of nodes that looked
-	detailed    = 3  // remarks of one entry up to which each shows its own evidence
+	widest      = 120 // wider than that no line reads well
+	screen      = 60  // lines that a report takes at most, unless it is asked to be verbose
+	mostRemarks = 16  // of one entry
+	mostFixes   = 16  // lines of them in one entry
+	mostNames   = 16  // in a list of targets
+	mostNodes   = 2   // in a list of nodes that looked
+	detailed    = 3   // remarks of one entry up to which each shows its own evidence
 )
 
 // A detail is how much is drawn of each entry.
@@ -47,6 +48,7 @@ var levels = []detail{
 // TTY writes the report for a person: the verdict and its causes first, quiet
 // when all is well, every fix ready to paste, and no more than a screen of it.
 func TTY(w io.Writer, r Report, t terminal.Terminal) error {
+	t.Width = min(t.Width, widest)
 	var p *page
 	for _, d := range levels {
 		p = draw(r, t, d)

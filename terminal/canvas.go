@@ -63,12 +63,11 @@ type Span struct {
 	Whole bool // no line breaks within it
 }
 
-// The widths that are drawn for: narrower than that nothing reads well, and
-// wider than that no line does. Where there is no terminal, it is the Classic.
+// Narrower than that nothing reads well; where there is no terminal, the width is
+// the classic one.
 const (
 	narrowest = 32
 	Classic   = 80
-	widest    = 120
 )
 
 // A Canvas lays out text in lines of a width.
@@ -85,7 +84,7 @@ func NewCanvas(t Terminal) *Canvas {
 	if width <= 0 {
 		width = Classic
 	}
-	return &Canvas{width: min(max(width, narrowest), widest), color: t.Color, ascii: t.ASCII}
+	return &Canvas{width: max(width, narrowest), color: t.Color, ascii: t.ASCII}
 }
 
 // write puts a span on the page as it is.
