@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"carbonio-check/checks"
 	"carbonio-check/platform"
@@ -25,7 +26,7 @@ var catalogue = []*checks.Check{resolvers, forward, agreement, reverse, mx, webm
 
 var (
 	configuration = &checks.Look[checks.Nothing, resolvConf]{Kind: "configuration", Targets: resolvFiles, Observe: observeConfiguration}
-	hosts         = &checks.Look[names, hostsLines]{Kind: "hosts", Targets: hostsFiles, Observe: observeHosts}
+	hosts         = &checks.Look[[]string, hostsLines]{Kind: "hosts", Targets: hostsFiles, Observe: observeHosts}
 	lookups       = &checks.Look[[]question, lookup]{Kind: "resolver", Targets: servers, Observe: observeLookup}
 )
 
@@ -33,6 +34,13 @@ var (
 	answers      = []checks.AnyLook{lookups}
 	answersHosts = []checks.AnyLook{lookups, hosts}
 )
+
+var resolverTime = &checks.Setting[platform.Duration]{
+	Key: "policy.resolver_time", Default: platform.Duration(200 * time.Millisecond), Unit: "a duration, such as 500ms",
+	Doc:     "The longest median response time of a resolver that raises no warning.",
+	Sources: []platform.Source{platform.Policy},
+	Check:   checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Minute)),
+}
 
 // exampleDomain stands for the mail domain in the remedies of the catalogue.
 const exampleDomain = "example.com"
@@ -64,8 +72,7 @@ var agreement = &checks.Check{
 	Manual:  "getent ahostsv4 mbox1.example.com\ndig +short mbox1.example.com",
 	Remedy:  "correct the line of the node in /etc/hosts, or its A record on the DNS server",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Requirements},
-	Looks:   answersHosts,
-	Needs:   []*checks.Check{forward},
+	Needs:   []*checks.Check{forward}, Looks: answersHosts,
 }
 
 var reverse = &checks.Check{
@@ -122,12 +129,12 @@ func resolvFiles(checks.Scope, checks.Host) ([]checks.Target[checks.Nothing], er
 	return []checks.Target[checks.Nothing]{{Name: resolvFile}}, nil
 }
 
-func hostsFiles(scope checks.Scope, _ checks.Host) ([]checks.Target[names], error) {
-	var nodes names
+func hostsFiles(scope checks.Scope, _ checks.Host) ([]checks.Target[[]string], error) {
+	var names []string
 	for _, n := range scope.Topology.Nodes {
-		nodes.Names = append(nodes.Names, n.Name)
+		names = append(names, n.Name)
 	}
-	return []checks.Target[names]{{Name: hostsFile, Ask: nodes}}, nil
+	return []checks.Target[[]string]{{Name: hostsFile, Ask: names}}, nil
 }
 
 // servers are the resolvers of the machine, each of which is asked everything.
@@ -215,7 +222,10 @@ func dmarcNames(domain string) []string {
 	return out
 }
 
-func isAddress(name string) bool {
-	_, err := netip.ParseAddr(name)
-	return err == nil
+func isAddress(name string) bool { return parse(name).IsValid() }
+
+// parse reads an address; the zero value is none.
+func parse(s string) netip.Addr {
+	a, _ := netip.ParseAddr(s)
+	return a.Unmap()
 }

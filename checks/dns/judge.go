@@ -37,7 +37,7 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 // A view is all that one vantage saw of the name service.
 type view struct {
 	cluster.View[resolver]
-	hosts    checks.Sight[names, hostsLines]
+	hosts    checks.Sight[[]string, hostsLines]
 	platform platform.Topology
 }
 
@@ -45,7 +45,7 @@ type view struct {
 type resolver struct {
 	checks.Sight[[]question, lookup]
 	lookup
-	alive bool                // it answered something; if not, no more is said of it
+	took  []time.Duration     // of the useful answers, sorted; without any, no more is said of it
 	asked map[question]answer // names in lower case
 }
 
@@ -56,9 +56,12 @@ func newResolver(s checks.Sight[[]question, lookup]) resolver {
 	r := resolver{Sight: s, asked: map[question]answer{}}
 	r.lookup, _ = s.Got()
 	for _, a := range r.Answers {
-		r.alive = r.alive || a.useful()
+		if a.useful() {
+			r.took = append(r.took, a.Took)
+		}
 		r.asked[question{a.Type, strings.ToLower(a.Name)}] = a
 	}
+	slices.Sort(r.took)
 	return r
 }
 
@@ -66,7 +69,7 @@ func newResolver(s checks.Sight[[]question, lookup]) resolver {
 func (r resolver) whole() bool { return r.Unseen() == checks.Unseen{} }
 
 func views(scope checks.Scope, seen checks.Record) []view {
-	files := map[string]checks.Sight[names, hostsLines]{}
+	files := map[string]checks.Sight[[]string, hostsLines]{}
 	for s := range hosts.In(seen) {
 		files[s.Vantage] = s
 	}
@@ -98,18 +101,19 @@ func judgeConfiguration(s checks.Sight[checks.Nothing, resolvConf]) checks.Findi
 }
 
 func judgeResolver(r resolver, limit time.Duration) checks.Finding {
-	name, took := r.Target.Name, r.times()
-	switch {
-	case len(took) == 0 && !r.whole():
-		return resolvers.Unseen(r, name)
-	case len(r.Answers) == 0:
-		return resolvers.Unknown(r, name, "%s was not asked anything", name)
-	case len(took) == 0:
+	name := r.Target.Name
+	switch r.responds() {
+	case cluster.No:
 		return resolvers.Fail(r, name, "%s %s", name, r.complaint()).Saw(r.failures()).Wanted("an answer").
-			Fix(fmt.Sprintf("# on %s\ndig %s @%s   # without an answer here too, remove %[3]s from the network configuration (netplan or nmcli)", r.Vantage, r.Answers[0].Name, name))
+			Fix(fmt.Sprintf("%sdig %s @%s   # without an answer here too, remove %[3]s from the network configuration (netplan or nmcli)", checks.On(r.Vantage), r.Answers[0].Name, name))
+	case cluster.Unseen:
+		if r.whole() {
+			return resolvers.Unknown(r, name, "%s was not asked anything", name)
+		}
+		return resolvers.Unseen(r, name)
 	}
-	median := took[len(took)/2].Round(100 * time.Microsecond)
-	text := fmt.Sprintf("%s (median of %d)", median, len(took))
+	median := r.took[len(r.took)/2].Round(100 * time.Microsecond)
+	text := fmt.Sprintf("%s (median of %d)", median, len(r.took))
 	if failures := r.failures(); failures != "" {
 		text += "; " + failures
 	}
@@ -120,10 +124,10 @@ func judgeResolver(r resolver, limit time.Duration) checks.Finding {
 	return resolvers.Pass(r.Proof().Part(), name, "%s responds in %s", name, median).Saw(text)
 }
 
-// responds says whether the server answered anything.
+// responds says whether the server gave a useful answer to anything.
 func (r resolver) responds() cluster.Answer {
 	switch {
-	case r.alive:
+	case len(r.took) > 0:
 		return cluster.Yes
 	case r.whole() && len(r.Answers) > 0:
 		return cluster.No
@@ -144,18 +148,6 @@ func (v view) judgeResolvers() checks.Finding {
 		return cluster.Because(f, resolvers, v.Members)
 	}
 	return resolvers.Unknown(proof, v.Vantage, "whether a resolver responds could not be seen")
-}
-
-// times are those of the useful answers, sorted.
-func (r resolver) times() []time.Duration {
-	var out []time.Duration
-	for _, a := range r.Answers {
-		if a.useful() {
-			out = append(out, a.Took)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // useful says whether the server knew, which includes that a name does not exist.
@@ -207,7 +199,7 @@ func (v view) replies(recordType, name string) ([]reply, checks.Proof) {
 	for i, r := range v.Members {
 		proofs[i] = r.Proof()
 		a, asked := r.asked[question{recordType, strings.ToLower(name)}]
-		if r.alive && asked && (a.Rcode != "" || r.whole()) {
+		if len(r.took) > 0 && asked && (a.Rcode != "" || r.whole()) {
 			out = append(out, reply{r.Target.Name, a})
 			proofs[i] = proofs[i].Part()
 		}
@@ -225,6 +217,11 @@ func (v view) unanswered(c *checks.Check, target, what string) checks.Finding {
 		}
 	}
 	return f
+}
+
+// differing is the first reply with other values than the one before all; -1: none.
+func differing(replies []reply) int {
+	return slices.IndexFunc(replies, func(r reply) bool { return !slices.Equal(r.Values, replies[0].Values) })
 }
 
 // list says which resolver replied what.

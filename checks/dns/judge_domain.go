@@ -1,9 +1,7 @@
 package dns
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -17,12 +15,6 @@ import (
 // rejects the record (RFC 7208 §4.6.4).
 const maxSPFLookups = 10
 
-// What the texts begin with that are records of these kinds.
-var (
-	spfVersion   = regexp.MustCompile(`(?i)^v=spf1( |$)`)
-	dmarcVersion = regexp.MustCompile(`(?i)^v=DMARC1([; ]|$)`)
-)
-
 // judgeMailDomain judges the records of the mail domain.
 func (v view) judgeMailDomain() []checks.Finding {
 	var out []checks.Finding
@@ -34,7 +26,11 @@ func (v view) judgeMailDomain() []checks.Finding {
 		}
 		return out
 	}
-	for _, f := range []checks.Finding{v.judgeMX(domain), v.judgeSPF(domain), v.judgeDMARC(domain)} {
+	for _, f := range []checks.Finding{
+		v.judgeMX(domain),
+		v.judgeRecord(spfRecord, domain, "v=spf1 …", domain),
+		v.judgeRecord(dmarcRecord, domain, "v=DMARC1; p=… in a TXT record of _dmarc."+domain, dmarcNames(domain)...),
+	} {
 		if f.Status == checks.Fail || f.Status == checks.Warn {
 			f = f.Fix(strings.ReplaceAll(f.Check.Remedy, exampleDomain, domain))
 		}
@@ -48,7 +44,7 @@ func (v view) judgeMailDomain() []checks.Finding {
 func (v view) settled(c *checks.Check, target, recordType, name string) (answer, checks.Proof, *checks.Finding) {
 	all, proof := v.replies(recordType, name)
 	proof = proof.Part() // one answer is enough
-	useful := slices.DeleteFunc(slices.Clone(all), func(r reply) bool { return !r.useful() })
+	useful := cluster.Those(all, reply.useful)
 	if len(useful) == 0 {
 		f := v.unanswered(c, target, "the "+recordType+" record of "+name)
 		if len(all) > 0 {
@@ -56,18 +52,17 @@ func (v view) settled(c *checks.Check, target, recordType, name string) (answer,
 		}
 		return answer{}, proof, &f
 	}
-	if more := useful[0].More; more > 0 {
-		f := c.Unknown(proof, target, "%s has %d more %s records than were read", name, more, recordType)
+	first := useful[0].answer
+	switch {
+	case first.More > 0:
+		f := c.Unknown(proof, target, "%s has %d more %s records than were read", name, first.More, recordType)
+		return answer{}, proof, &f
+	case differing(useful) > 0:
+		f := c.Warn(proof, target, "the resolvers disagree about the %s record of %s", recordType, name).
+			Saw(list(useful)).Wanted("the same answer from every resolver")
 		return answer{}, proof, &f
 	}
-	for _, r := range useful {
-		if !slices.Equal(r.Values, useful[0].Values) {
-			f := c.Warn(proof, target, "the resolvers disagree about the %s record of %s", recordType, name).
-				Saw(list(useful)).Wanted("the same answer from every resolver")
-			return answer{}, proof, &f
-		}
-	}
-	return useful[0].answer, proof, nil
+	return first, proof, nil
 }
 
 func (v view) judgeMX(domain string) checks.Finding {
@@ -81,14 +76,16 @@ func (v view) judgeMX(domain string) checks.Finding {
 		return mx.Fail(proof, domain, "%s has no MX record", domain).Saw(a.text()).Wanted("an MX record")
 	}
 	all := strings.Join(a.Values, ", ")
-	var each []checks.Finding
+	var worst checks.Finding
 	var messages []string
 	for _, value := range a.first() {
 		_, exchanger, _ := strings.Cut(value, " ")
 		f := v.judgeExchanger(domain, exchanger)
-		each, messages = append(each, f), append(messages, f.Message)
+		messages = append(messages, f.Message)
+		if grade(f) > grade(worst) {
+			worst = f
+		}
 	}
-	worst := slices.MaxFunc(each, func(a, b checks.Finding) int { return cmp.Compare(grade(a), grade(b)) })
 	if worst.Status != checks.Pass {
 		return worst.With("MX", all)
 	}
@@ -118,7 +115,7 @@ func (v view) judgeExchanger(domain, name string) checks.Finding {
 	case len(a.Aliases) > 0:
 		return mx.Warn(proof, domain, "the mail exchanger %s of %s is an alias, which some mail servers refuse", name, domain).
 			Saw(saw).Wanted("an A record of its own")
-	case a.public() == 0:
+	case !slices.ContainsFunc(a.Values, public):
 		return mx.Pass(proof, domain, "%s (%s, seen from inside)", name, a.text())
 	}
 	return mx.Pass(proof, domain, "%s (%s)", name, a.text())
@@ -128,29 +125,29 @@ func (v view) judgeExchanger(domain, name string) checks.Finding {
 func (v view) exchangers() []string {
 	domain, _ := mailDomain(v.platform)
 	replies, _ := v.replies("MX", domain)
-	out := map[string]bool{}
+	var out []string
 	for _, r := range replies {
 		for _, value := range r.first() {
 			_, name, _ := strings.Cut(value, " ")
-			out[name] = true
+			out = append(out, name)
 		}
 	}
-	return slices.Sorted(maps.Keys(out))
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // publicAddresses are those of a name; their PTR records were asked for. An alias has
 // the addresses of another name.
 func (v view) publicAddresses(name string) []string {
 	replies, _ := v.replies("A", name)
-	out := map[string]bool{}
+	var out []string
 	for _, r := range replies {
-		for _, value := range r.first() {
-			if len(r.Aliases) == 0 && isPublic(parse(value)) {
-				out[value] = true
-			}
+		if len(r.Aliases) == 0 {
+			out = append(out, cluster.Those(r.first(), public)...)
 		}
 	}
-	return slices.Sorted(maps.Keys(out))
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // judgeWebmail judges the address of the webmail's public name.
@@ -166,7 +163,7 @@ func (v view) judgeWebmail() checks.Finding {
 		return *f
 	case a.unusable() != "":
 		return webmail.Fail(proof, name, "%s %s", name, a.unusable()).Saw(a.text()).Wanted(wanted)
-	case a.public() < len(a.Values):
+	case len(cluster.Those(a.Values, public)) < len(a.Values):
 		return webmail.Warn(proof, name, "from this node, %s resolves to an address that is not public", name).Saw(a.text()).Wanted(wanted).
 			Fix("dig +short " + name + " @1.1.1.1   # if this returns a public address, all is well: internal DNS has a view of its own")
 	}
@@ -181,49 +178,43 @@ func isPublic(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
 }
 
-// public is how many of the addresses are.
-func (a answer) public() int {
-	return len(cluster.Those(a.Values, func(s string) bool { return isPublic(parse(s)) }))
+func public(address string) bool { return isPublic(parse(address)) }
+
+// A record is a kind of TXT record of the mail domain, of which there may be one.
+type record struct {
+	*checks.Check
+	kind    string
+	version *regexp.Regexp           // what it begins with
+	problem func(text string) string // what is wrong with it; empty when nothing is
 }
 
-func (v view) judgeSPF(domain string) checks.Finding {
-	a, proof, f := v.settled(spf, domain, "TXT", domain)
-	records := cluster.Those(a.Values, spfVersion.MatchString)
-	switch {
-	case f != nil:
-		return *f
-	case len(records) == 0:
-		return spf.Warn(proof, domain, "%s has no SPF record", domain).Wanted("v=spf1 …")
-	}
-	return judgeRecord(spf, proof, domain, domain, records, "SPF", spfProblem)
-}
+var (
+	spfRecord   = record{spf, "SPF", regexp.MustCompile(`(?i)^v=spf1( |$)`), spfProblem}
+	dmarcRecord = record{dmarc, "DMARC", regexp.MustCompile(`(?i)^v=DMARC1([; ]|$)`), dmarcProblem}
+)
 
-// judgeDMARC takes the policy of the domain itself or, without one, of the nearest
-// domain above it.
-func (v view) judgeDMARC(domain string) checks.Finding {
-	for _, name := range dmarcNames(domain) {
-		a, proof, f := v.settled(dmarc, domain, "TXT", name)
+// judgeRecord judges the records of a kind: those of the first of the names that has
+// any. The policy of DMARC may be that of a domain above.
+func (v view) judgeRecord(r record, domain, wanted string, names ...string) checks.Finding {
+	for _, name := range names {
+		a, proof, f := v.settled(r.Check, domain, "TXT", name)
 		if f != nil {
 			return *f
 		}
-		if records := cluster.Those(a.Values, dmarcVersion.MatchString); len(records) > 0 {
-			return judgeRecord(dmarc, proof, domain, name, records, "DMARC", dmarcProblem)
+		records := cluster.Those(a.Values, r.version.MatchString)
+		if len(records) == 0 {
+			continue
 		}
+		saw := strings.Join(records, "\n")
+		if len(records) > 1 {
+			return r.Warn(proof, domain, "%s has %d %s records: receivers then ignore them all", name, len(records), r.kind).Saw(saw).Wanted("one record")
+		}
+		if p := r.problem(records[0]); p != "" {
+			return r.Warn(proof, domain, "the %s record of %s %s", r.kind, name, p).Saw(saw)
+		}
+		return r.Pass(proof, domain, "%s has one %s record", name, r.kind).Saw(saw)
 	}
-	return dmarc.Warn(checks.Together(v.Members...), domain, "%s has no DMARC record", domain).
-		Wanted("v=DMARC1; p=… in a TXT record of _dmarc." + domain)
-}
-
-// judgeRecord judges the records of a kind; a name may have just one.
-func judgeRecord(c *checks.Check, proof checks.Proof, domain, name string, records []string, kind string, problem func(string) string) checks.Finding {
-	saw := strings.Join(records, "\n")
-	if len(records) > 1 {
-		return c.Warn(proof, domain, "%s has %d %s records: receivers then ignore them all", name, len(records), kind).Saw(saw).Wanted("one record")
-	}
-	if p := problem(records[0]); p != "" {
-		return c.Warn(proof, domain, "the %s record of %s %s", kind, name, p).Saw(saw)
-	}
-	return c.Pass(proof, domain, "%s has one %s record", name, kind).Saw(saw)
+	return r.Warn(checks.Together(v.Members...), domain, "%s has no %s record", domain, r.kind).Wanted(wanted)
 }
 
 // spfProblem says what is wrong with an SPF record; empty when nothing is.
@@ -272,7 +263,7 @@ func isRange(s string, v4 bool) bool {
 // dmarcProblem says what is wrong with a DMARC record; empty when nothing is.
 func dmarcProblem(record string) string {
 	policy := ""
-	for _, tag := range strings.Split(record, ";") {
+	for tag := range strings.SplitSeq(record, ";") {
 		key, value, ok := strings.Cut(tag, "=")
 		switch key = strings.ToLower(strings.TrimSpace(key)); {
 		case key == "" && !ok: // after the last semicolon

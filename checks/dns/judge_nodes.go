@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"carbonio-check/checks"
+	"carbonio-check/checks/cluster"
 	"carbonio-check/platform"
 )
 
@@ -31,23 +31,21 @@ func (v view) judgeForward(n platform.Node) checks.Finding {
 		}
 	}
 	wanted := cmp.Or(right, "the same address") + " from every resolver"
-	if len(bad) == 0 {
-		for _, r := range replies {
-			if right == "" && !slices.Equal(r.Values, replies[0].Values) {
-				return forward.Fail(proof, n.Name, "the resolvers return different addresses for %s", n.Name).
-					Saw(list(replies)).Wanted(wanted).Fix(remedy(n, right, r))
-			}
-		}
+	switch other := differing(replies); {
+	case len(bad) == 0 && right == "" && other > 0:
+		return forward.Fail(proof, n.Name, "the resolvers return different addresses for %s", n.Name).
+			Saw(list(replies)).Wanted(wanted).Fix(remedy(n, right, replies[other]))
+	case len(bad) == 0:
 		return forward.Pass(proof, n.Name, "%s resolves to %s", n.Name, replies[0].text())
 	}
-	f := forward.Fail(proof, n.Name, "%s %s", n.Name, v.faults(n, faulty, len(replies), missing(bad[0].answer)))
+	f := forward.Fail(proof, n.Name, "%s %s", n.Name, v.faults(n, faulty, len(replies), bad[0].missing()))
 	if v.hidden(n, replies, bad) {
 		f = forward.Warn(proof, n.Name, "%s is not in DNS: it resolves only because systemd-resolved reads /etc/hosts", n.Name)
 	}
 	f = f.Saw(list(replies)).Wanted(wanted).Fix(remedy(n, right, bad[0]))
 	if v.echoed(n, bad) {
 		f = f.Needing(checks.SelfOf(n.Name), checks.LineOf(n.Name)).
-			Fix(fmt.Sprintf("# on %s\ngrep -nw %s /etc/hosts   # correct this line: systemd-resolved answers from it", v.Vantage, n.Name))
+			Fix(fmt.Sprintf("%sgrep -nw %s /etc/hosts   # correct this line: systemd-resolved answers from it", checks.On(v.Vantage), n.Name))
 	}
 	return f
 }
@@ -116,19 +114,18 @@ func (v view) faults(n platform.Node, faulty map[string][]string, replies int, m
 // line are the IPv4 addresses of the node in /etc/hosts, and whether it is there.
 func (v view) line(n platform.Node) ([]string, bool) {
 	seen, _ := v.hosts.Got()
-	line, ok := seen.Nodes[strings.ToLower(n.Name)]
+	line, ok := seen[strings.ToLower(n.Name)]
 	return line, ok
 }
 
-func missing(a answer) bool { return a.useful() && len(a.Values) == 0 }
+func (a answer) missing() bool { return a.useful() && len(a.Values) == 0 }
 
 // hidden says whether DNS just does not have the node and systemd-resolved answers
 // from /etc/hosts, so that programs, and the manual's dig, get the right address.
 func (v view) hidden(n platform.Node, replies, bad []reply) bool {
 	_, inHosts := v.line(n)
-	stubs := slices.ContainsFunc(replies, func(r reply) bool { return stub(r.server) })
-	return stubs && inHosts &&
-		!slices.ContainsFunc(bad, func(r reply) bool { return stub(r.server) || !missing(r.answer) })
+	return inHosts && slices.ContainsFunc(replies, func(r reply) bool { return stub(r.server) }) &&
+		!slices.ContainsFunc(bad, func(r reply) bool { return stub(r.server) || !r.missing() })
 }
 
 // echoed says whether all that is wrong is what systemd-resolved took from
@@ -155,9 +152,9 @@ func remedy(n platform.Node, right string, r reply) string {
 func (v view) judgeAgreement(n platform.Node) checks.Finding {
 	line, _ := v.line(n)
 	replies, proof := v.replies("A", n.Name)
-	dns := slices.DeleteFunc(slices.Clone(replies), func(r reply) bool {
-		return stub(r.server) || len(r.Values) == 0 // the stub itself answers from /etc/hosts
-	})
+	// the stub itself answers from /etc/hosts
+	dns := cluster.Those(replies, func(r reply) bool { return !stub(r.server) && len(r.Values) > 0 })
+	other := slices.IndexFunc(dns, func(r reply) bool { return !slices.Equal(r.Values, line) })
 	_, got := v.hosts.Got()
 	switch {
 	case isAddress(n.Name):
@@ -172,15 +169,13 @@ func (v view) judgeAgreement(n platform.Node) checks.Finding {
 		return agreement.Skip(proof, n.Name, "no DNS server returns an address for %s", n.Name)
 	}
 	proof = checks.Together(proof.Part(), v.hosts.Proof()) // one answer is enough
-	for _, r := range dns {
-		if !slices.Equal(r.Values, line) {
-			return agreement.Fail(proof, n.Name, "/etc/hosts and DNS have different addresses for %s", n.Name).
-				Saw("/etc/hosts: "+strings.Join(line, ", ")+"\n"+list(dns)).Wanted("the same address in both").
-				Fix(fmt.Sprintf("# on %s, see which of the two is wrong, and correct it\ngrep -nw %s /etc/hosts\ndig A %[2]s @%s", v.Vantage, n.Name, r.server)).
-				Needing(checks.SelfOf(n.Name), checks.LineOf(n.Name))
-		}
+	if other < 0 {
+		return agreement.Pass(proof, n.Name, "/etc/hosts and DNS agree on %s", strings.Join(line, ", "))
 	}
-	return agreement.Pass(proof, n.Name, "/etc/hosts and DNS agree on %s", strings.Join(line, ", "))
+	return agreement.Fail(proof, n.Name, "/etc/hosts and DNS have different addresses for %s", n.Name).
+		Saw("/etc/hosts: "+strings.Join(line, ", ")+"\n"+list(dns)).Wanted("the same address in both").
+		Fix(fmt.Sprintf("%sgrep -nw %s /etc/hosts\ndig A %[2]s @%s   # see which of the two is wrong, and correct it", checks.On(v.Vantage), n.Name, dns[other].server)).
+		Needing(checks.SelfOf(n.Name), checks.LineOf(n.Name))
 }
 
 // judgeAcross finds nodes that have different addresses on different nodes where
@@ -282,10 +277,4 @@ func badPTR(proof checks.Proof, name, address string, r reply) checks.Finding {
 		return reverse.Warn(proof, name, "the PTR record of %s (%s) is a different name", address, name).Fix(fix)
 	}
 	return say(proof, name, "%s (%s) has no PTR record", address, name).Fix(fix)
-}
-
-// parse reads an address; the zero value is none.
-func parse(s string) netip.Addr {
-	a, _ := netip.ParseAddr(s)
-	return a.Unmap()
 }

@@ -255,7 +255,7 @@ func FuzzResolvConf(f *testing.F) {
 func FuzzMailRecords(f *testing.F) {
 	f.Add("v=spf1 +a:x/24//64 ip4:10.0.0.1 ?all redirect=", "v=DMARC1; p=none;;=")
 	f.Fuzz(func(_ *testing.T, spf, dmarc string) {
-		if spfVersion.MatchString(spf) {
+		if spfRecord.version.MatchString(spf) {
 			spfProblem(spf)
 		}
 		dmarcProblem(dmarc)

@@ -36,28 +36,21 @@ type resolvConf struct {
 	Upstream []string `json:"upstream,omitempty"` // asked by systemd-resolved behind its stub
 }
 
-// names are the nodes' names.
-type names struct {
-	Names []string `json:"names"`
-}
-
 // hostsLines are the nodes' IPv4 addresses in /etc/hosts, sorted, by name in lower
 // case. A node that has only others has none; AAAA is not asked for either.
-type hostsLines struct {
-	Nodes map[string][]string `json:"nodes"`
-}
+type hostsLines map[string][]string
 
-func observeHosts(_ context.Context, host checks.Host, t checks.Target[names]) (hostsLines, error) {
+func observeHosts(_ context.Context, host checks.Host, t checks.Target[[]string]) (hostsLines, error) {
 	text, err := host.ReadFile(hostsFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return hostsLines{}, err
+		return nil, err
 	}
 	all := platform.HostsMap(platform.ParseHosts(text))
-	seen := hostsLines{Nodes: map[string][]string{}}
-	for _, name := range t.Ask.Names {
+	seen := hostsLines{}
+	for _, name := range t.Ask {
 		name = strings.ToLower(name)
 		if addresses, ok := all[name]; ok {
-			seen.Nodes[name] = ipv4(addresses)
+			seen[name] = ipv4(addresses)
 		}
 	}
 	return seen, nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -148,42 +147,25 @@ func ask(ctx context.Context, network checks.Network, server string, questions [
 	}
 	answers := make([]answer, len(x.queries))
 	for i, q := range x.queries {
-		if err == nil {
-			err = q.err
-		}
-		answers[i] = q.answer
+		answers[i], err = q.answer, cmp.Or(err, q.err)
 	}
 	return answers, err
 }
 
 // run asks everything twice if necessary: what has no answer after a third of the
 // time is asked again without EDNS, because some firewalls drop it.
-func (x *exchange) run() error {
-	conn, closeConn, err := x.dial("udp")
-	if err != nil {
+func (x *exchange) run() (err error) {
+	if x.conn, err = x.network.Dial(x.ctx, "udp", x.server); err != nil {
 		return err
 	}
-	defer closeConn()
-	x.conn = conn
+	defer x.conn.Close()
+	defer context.AfterFunc(x.ctx, func() { x.conn.Close() })()
 	end, _ := x.ctx.Deadline()
-	err = x.round(time.Now().Add(time.Until(end) / 3))
-	if err == nil && len(x.waiting) == 0 {
-		return nil
-	}
+	_ = x.round(time.Now().Add(time.Until(end) / 3)) // what stays wrong is seen again
 	for _, q := range x.waiting {
 		q.plain = true
 	}
 	return x.round(end)
-}
-
-// dial opens a connection that is closed when the context ends.
-func (x *exchange) dial(network string) (conn net.Conn, closeConn func(), err error) {
-	conn, err = x.network.Dial(x.ctx, network, x.server)
-	if err != nil {
-		return nil, nil, err
-	}
-	stop := context.AfterFunc(x.ctx, func() { conn.Close() })
-	return conn, func() { stop(); conn.Close() }, nil
 }
 
 // add adds a question; nil when it was asked before, or cannot be asked.
@@ -266,19 +248,17 @@ func (q *query) message() *dns.Msg {
 // receive receives answers until all are answered, or the time is over. An error
 // is the socket's: nothing listens, no route, the context has ended.
 func (x *exchange) receive(until time.Time) error {
-	if err := x.conn.SetReadDeadline(until); err != nil {
-		return err
-	}
+	_ = x.conn.SetReadDeadline(until) // where it fails, so does the read
 	buffer := make([]byte, dns.MaxMsgSize)
 	for len(x.waiting) > 0 {
 		n, err := x.conn.Read(buffer)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if err == nil {
+			err = x.accept(buffer[:n])
+		}
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := x.accept(buffer[:n]); err != nil {
+		case err != nil:
 			return err
 		}
 	}
@@ -338,12 +318,13 @@ func (q *query) answeredBy(m *dns.Msg) bool {
 func (x *exchange) askTCP(q *query) {
 	x.streams <- struct{}{}
 	defer func() { <-x.streams }()
-	conn, closeConn, err := x.dial("tcp")
+	conn, err := x.network.Dial(x.ctx, "tcp", x.server)
 	if err != nil {
 		q.Contact, q.err = checks.Dialled(x.ctx, err)
 		return
 	}
-	defer closeConn()
+	defer conn.Close()
+	defer context.AfterFunc(x.ctx, func() { conn.Close() })()
 	stream := &dns.Conn{Conn: conn}
 	var m *dns.Msg
 	if err = stream.WriteMsg(q.message()); err == nil {
@@ -365,7 +346,7 @@ func (q *query) take(m *dns.Msg) {
 	q.Took = time.Since(q.sent)
 	q.Contact = checks.Contact{}
 	q.Rcode = cmp.Or(dns.RcodeToString[m.Rcode], fmt.Sprintf("RCODE%d", m.Rcode))
-	name, values := q.wire.Name, map[string]bool{}
+	name := q.wire.Name
 	for len(q.Aliases) < maxAliases {
 		alias := ""
 		for _, rr := range m.Answer {
@@ -375,10 +356,10 @@ func (q *query) take(m *dns.Msg) {
 			if cname, ok := rr.(*dns.CNAME); ok {
 				alias = cname.Target
 			} else if v := value(rr); v != "" && rr.Header().Rrtype == q.wire.Qtype {
-				values[v] = true
+				q.Values = append(q.Values, v)
 			}
 		}
-		if alias == "" || len(values) > 0 {
+		if alias == "" || len(q.Values) > 0 {
 			break
 		}
 		looped := slices.Contains(q.Aliases, unrooted(alias))
@@ -387,7 +368,8 @@ func (q *query) take(m *dns.Msg) {
 			break
 		}
 	}
-	q.Values = slices.Sorted(maps.Keys(values))
+	slices.Sort(q.Values)
+	q.Values = slices.Compact(q.Values)
 	q.More = max(0, len(q.Values)-maxValues)
 	q.Values = q.Values[:len(q.Values)-q.More]
 }
