@@ -39,7 +39,7 @@ usage in external backup
 `
 
 func TestParseBuckets(t *testing.T) {
-	hsm := known{UUID: uuid, Name: "hsm", Type: "S3", Uses: []use{{"srv1", "centralized-s3"}, {"srv2", "centralized-s3"}}}
+	hsm := known{UUID: uuid, Name: "hsm", Uses: []use{{"srv1", "centralized-s3"}, {"srv2", "centralized-s3"}}}
 	for name, c := range map[string]struct {
 		text    string
 		want    []known
@@ -47,7 +47,7 @@ func TestParseBuckets(t *testing.T) {
 	}{
 		"documented": {
 			documented,
-			[]known{hsm, {UUID: "11111111-2222-3333-4444-555555555555", Name: "backup", Type: "MinIO"}},
+			[]known{hsm, {UUID: "11111111-2222-3333-4444-555555555555", Name: "backup"}},
 			[]string{"AKIDLEAKED"},
 		},
 		"coloured": {"\x1b[1mbucketName\x1b[0m hsm\nuuid " + uuid + "\n", []known{{UUID: uuid, Name: "hsm"}}, nil},

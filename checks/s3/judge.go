@@ -22,7 +22,6 @@ const (
 	skewed = "RequestTimeTooSkewed"
 )
 
-// judge decides.
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	for s := range endpoints.In(seen) {
@@ -67,7 +66,7 @@ func (r reached) judgeEndpoint() checks.Finding {
 		if _, base, _ := strings.Cut(r.Target.Ask.Endpoint, "://"); !strings.HasPrefix(base, r.host()) {
 			return f.Fix("path_style: true     # in the configuration, if the bucket has no host name of its own below " + base)
 		}
-		return f.Fix(on(r.Vantage, "getent ahosts "+r.host()))
+		return f.Fix(checks.On(r.Vantage) + "getent ahosts " + r.host())
 	}
 	var faults []string
 	var first, fix string
@@ -122,36 +121,37 @@ func (r reached) fault(a address) (fault, fix string) {
 	case a.OtherScheme:
 		return "it speaks plain HTTP, not TLS", "endpoint: http://" + r.Target.Name + "     # in the configuration, or give the object storage a certificate"
 	case a.Status >= 500 && !a.Throttled:
-		return fmt.Sprintf("it responds with HTTP %d", a.Status), on(r.Vantage, "curl -sS "+r.Target.Ask.Endpoint+"/     # then check the object storage, and the proxy in front of it")
+		return fmt.Sprintf("it responds with HTTP %d", a.Status), checks.On(r.Vantage) + "curl -sS " + r.Target.Ask.Endpoint + "/     # then check the object storage, and the proxy in front of it"
 	case c == checks.Contact{}, c.State == checks.Open:
 		return "", ""
 	case c.State == checks.Refused, !c.Reached():
 		host, port, _ := net.SplitHostPort(a.Address)
-		return "it " + c.String(), on(r.Vantage, "nc -vz "+host+" "+port+"     # then allow it in the firewalls in between")
+		return "it " + c.String(), checks.On(r.Vantage) + "nc -vz " + host + " " + port + "     # then allow it in the firewalls in between"
 	}
 	return "it " + a.Contact.String(), ""
 }
 
 // untrusted says what is wrong with a certificate, and what helps.
 func (r reached) untrusted(c checks.Certificate) (fault, fix string) {
+	fault = "its certificate " + c.Words(r.At, r.host())
 	switch c.Fault(r.At) {
 	case checks.Expired:
-		return "its certificate expired on " + c.Until.UTC().Format(time.DateTime), "renew the certificate of the object storage"
+		fix = "renew the certificate of the object storage"
 	case checks.NotYetValid:
-		return "its certificate is not valid until " + c.From.UTC().Format(time.DateTime), "date -u     # on " + r.Vantage + " and on the object storage: compare the clocks"
+		fix = checks.On(r.Vantage) + "date -u     # and on the object storage: compare the clocks"
 	case checks.OtherName:
-		return fmt.Sprintf("its certificate is for %s, not for %s", cmp.Or(strings.Join(c.Names, ", "), c.Subject), r.host()),
-			"use a name from the certificate as the endpoint, or issue a certificate for " + r.host()
+		fault += ", but for " + cmp.Or(strings.Join(c.Names, ", "), c.Subject)
+		fix = "use a name from the certificate as the endpoint, or issue a certificate for " + r.host()
 	case checks.UntrustedCA:
-		fault = "its certificate was issued by an authority that this node does not trust: " + c.Issuer
+		fault += "; it was issued by " + c.Issuer
 		if r.NoCA != "" {
 			fault += "; " + r.NoCA
 		}
-		return fault, "ca_file: /path/to/ca.pem     # in the configuration; Carbonio needs the same CA in its own trust store"
-	case checks.NoCertificate:
-		return "it presents no certificate", ""
+		fix = "ca_file: /path/to/ca.pem     # in the configuration; Carbonio needs the same CA in its own trust store"
+	case "":
+		return "", ""
 	}
-	return "", ""
+	return fault, fix
 }
 
 // refused says whether a request from the same vantage was rejected for its time,
@@ -256,6 +256,3 @@ func judgeVerdict(c *checks.Check, s checks.Sight[platform.Bucket, measurement],
 	}
 	return f
 }
-
-// on says on which node commands are to be run.
-func on(node, commands string) string { return "# on " + node + "\n" + commands }

@@ -40,24 +40,26 @@ type trial struct {
 // and the others depend on it.
 func (t trial) judge() []checks.Finding {
 	at := t.Target.Name
-	var out []checks.Finding
-	switch {
-	case t.Unopened != "":
-		for _, c := range ofRound {
-			f := c.Skip(t, at, "the bucket was not checked: %s", t.Unopened)
-			if c == credentials {
-				f = c.Unknown(t, at, "could not be seen: %s", t.Unopened)
-			}
-			out = append(out, f)
-		}
-	case len(t.Steps) == 0:
-		for _, c := range ofRound {
-			out = append(out, c.Unseen(t, at))
-		}
-	case t.Steps[0].ok(), t.Steps[0].denied(), t.Steps[0].Throttled:
-		return append(t.judgeAccepted(), t.judgeBucket(), t.judgePermissions(), t.judgeIntegrity(), t.judgeConsistency())
-	default:
+	if len(t.Steps) > 0 && !t.Steps[0].admitted() {
 		return t.judgeRefusal()
+	}
+	if len(t.Steps) > 0 {
+		return append(t.judgeAccepted(), t.judgeBucket(), t.judgePermissions(),
+			t.judgeCompared(integrity, "a 64 KiB object was read back exactly as written, whole and in ranges",
+				func(s step) string { return s.Wrong }, stepGet, stepHead, stepRange),
+			t.judgeCompared(consistency, "writes and deletions are visible at once",
+				step.stale, stepGet, stepHead, stepListed, stepGone, stepUnlisted))
+	}
+	var out []checks.Finding
+	for _, c := range ofRound {
+		switch {
+		case t.Unopened == "":
+			out = append(out, c.Unseen(t, at))
+		case c == credentials:
+			out = append(out, c.Unknown(t, at, "could not be seen: %s", t.Unopened))
+		default:
+			out = append(out, c.Skip(t, at, "the bucket was not checked: %s", t.Unopened))
+		}
 	}
 	return out
 }
@@ -93,6 +95,10 @@ func (s step) proves() bool { return s.ok() || s.Code == "NoSuchKey" || s.Code =
 func (t trial) judgeRefusal() []checks.Finding {
 	at, first := t.Target.Name, t.Steps[0]
 	cause := t.cause(first)
+	needs := []checks.Need{clock.On(t.Target.Address), endpoint.On(t.Target.Address)}
+	if cause.Check != nil {
+		needs = append(needs, cause.Check.On(at))
+	}
 	var out []checks.Finding
 	if cause.Check == bucket {
 		out = t.judgeAccepted()
@@ -100,10 +106,7 @@ func (t trial) judgeRefusal() []checks.Finding {
 	for _, c := range ofRound[len(out):] {
 		f := cause
 		if c != cause.Check {
-			f = c.Unknown(t, at, "could not be seen: %s", first.Error).Needing(clock.On(t.Target.Address), endpoint.On(t.Target.Address))
-		}
-		if cause.Check != nil && c != cause.Check {
-			f = f.Needing(cause.Check.On(at))
+			f = c.Unknown(t, at, "could not be seen: %s", first.Error).Needing(needs...)
 		}
 		out = append(out, f)
 	}
@@ -119,7 +122,7 @@ func (t trial) cause(first step) checks.Finding {
 	case why != "":
 		return credentials.Fail(t, at, "the object storage rejects the keys: %s", why).Saw(first.Error).
 			Wanted(fmt.Sprintf("the keys in %s and %s are accepted", b.AccessKey, b.SecretKey)).
-			Fix(fmt.Sprintf("# on %s: put valid keys into %s and %s, then\naws --endpoint-url %s s3 ls s3://%s", t.Vantage, b.AccessKey, b.SecretKey, b.Endpoint, b.Bucket))
+			Fix(checks.On(t.Vantage) + fmt.Sprintf("# put valid keys into %s and %s, then\naws --endpoint-url %s s3 ls s3://%s", b.AccessKey, b.SecretKey, b.Endpoint, b.Bucket))
 	case slices.Contains(otherRegion, first.Code) && first.Region != "":
 		f := region.Fail(t, at, "the bucket is in region %s, not in %s", first.Region, cmp.Or(b.Region, "us-east-1")).
 			Saw(cmp.Or(b.Region, "no region configured")).Wanted(first.Region)
@@ -135,11 +138,12 @@ func (t trial) cause(first step) checks.Finding {
 }
 
 func (r round) step(name string) (step, bool) {
-	i := slices.IndexFunc(r.Steps, func(s step) bool { return s.Name == name })
-	if i < 0 {
-		return step{}, false
+	for _, s := range r.Steps {
+		if s.Name == name {
+			return s, true
+		}
 	}
-	return r.Steps[i], true
+	return step{}, false
 }
 
 // judgeBucket says whether the bucket accepts data, and names its rules.
@@ -166,22 +170,20 @@ func (t trial) judgeBucket() checks.Finding {
 // surprises are the rules of the bucket and the limits of the server that Carbonio
 // does not expect, and what to do about each.
 func (t trial) surprises() (rules, fixes []string) {
-	b := t.Target.Ask
-	aws := "aws --endpoint-url " + b.Endpoint
+	aws, name := "aws --endpoint-url "+t.Target.Ask.Endpoint, t.Target.Ask.Bucket
 	versioned := t.Versioning == "Enabled" || t.Versioned
 	if t.Lock {
 		rules = append(rules, "object lock: deleted mail stays until its retention ends")
-		fixes = append(fixes, aws+" s3 mb s3://"+b.Bucket+"-2     # object lock cannot be turned off: use a new bucket without it")
+		fixes = append(fixes, aws+" s3 mb s3://"+name+"-2     # object lock cannot be turned off: use a new bucket without it")
+	} else if versioned {
+		fixes = append(fixes, aws+" s3api put-bucket-versioning --bucket "+name+" --versioning-configuration Status=Suspended")
 	}
 	if versioned {
 		rules = append(rules, "versioning: deleted mail stays as old versions, and keeps taking space")
 	}
-	if versioned && !t.Lock {
-		fixes = append(fixes, aws+" s3api put-bucket-versioning --bucket "+b.Bucket+" --versioning-configuration Status=Suspended")
-	}
 	if len(t.Lifecycle) > 0 {
 		rules = append(rules, "enabled lifecycle rules: "+strings.Join(t.Lifecycle, ", ")+"; one that expires objects deletes mail")
-		fixes = append(fixes, aws+" s3api get-bucket-lifecycle-configuration --bucket "+b.Bucket+"     # remove rules with Expiration")
+		fixes = append(fixes, aws+" s3api get-bucket-lifecycle-configuration --bucket "+name+"     # remove rules with Expiration")
 	}
 	if n := len(cluster.Those(t.Steps, func(s step) bool { return s.Throttled })); n > 0 {
 		rules = append(rules, fmt.Sprintf("throttling: %d of %d requests were answered with 503 SlowDown", n, len(t.Steps)))
@@ -260,12 +262,12 @@ func (t trial) judgePermissions() checks.Finding {
 		f = permissions.Skip(t, at, "nothing was written: %s", t.withheld())
 	case len(a.unseen) > 0:
 		f = permissions.Unknown(t, at, "could not be tested: %s", strings.Join(a.unseen, ", "))
-	case len(t.Left) > 0 && t.Versioned:
-		f = permissions.Warn(t, at, "objects written by this run could not be removed").Needing(consistency.On(at)).
-			Fix("carbonio-check s3bench clean -c carbonio-check.yaml     # once s3:DeleteObjectVersion is allowed on " + arn + "/*")
 	case len(t.Left) > 0:
 		f = permissions.Warn(t, at, "objects written by this run could not be removed").Needing(consistency.On(at)).
 			Fix("carbonio-check s3bench clean -c carbonio-check.yaml")
+		if t.Versioned {
+			f = f.Fix(f.Remedy + "     # once s3:DeleteObjectVersion is allowed on " + arn + "/*")
+		}
 	default:
 		return permissions.Pass(t, at, "the keys allow put, get, head, list, delete and multipart uploads")
 	}
@@ -276,18 +278,6 @@ func (t trial) judgePermissions() checks.Finding {
 		return f
 	}
 	return f.Saw(strings.Join(a.outcomes, "\n"))
-}
-
-// judgeIntegrity compares what was read with what was written.
-func (t trial) judgeIntegrity() checks.Finding {
-	return t.judgeCompared(integrity, "a 64 KiB object was read back exactly as written, whole and in ranges",
-		func(s step) string { return s.Wrong }, stepGet, stepHead, stepRange)
-}
-
-// judgeConsistency checks that what was just written or deleted was seen.
-func (t trial) judgeConsistency() checks.Finding {
-	return t.judgeCompared(consistency, "writes and deletions are visible at once",
-		step.stale, stepGet, stepHead, stepListed, stepGone, stepUnlisted)
 }
 
 // stale says how a step did not see what had just been done.

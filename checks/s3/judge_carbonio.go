@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"carbonio-check/checks"
-	"carbonio-check/platform"
 )
 
 type installationSight = checks.Sight[checks.Nothing, installation]
@@ -21,7 +20,7 @@ func judgeVolumes(scope checks.Scope, s installationSight) []checks.Finding {
 	switch {
 	case !got:
 		return []checks.Finding{volumes.Unseen(s, at)}
-	case len(scope.Topology.With(platform.Mailstore)) < 2:
+	case len(mailstoresOf(scope)) < 2:
 		return []checks.Finding{volumes.Skip(s, at, "the platform has a single mailstore: its volumes need not be shared")}
 	case in.Unlisted == "" && len(in.Buckets) == 0:
 		return []checks.Finding{volumes.Warn(s, at, "Carbonio has no bucket: every mailstore keeps its mail on local volumes, and no other can take over").
@@ -78,7 +77,7 @@ func zextras(node string, words ...string) string {
 	if slices.ContainsFunc(words, func(w string) bool { return !plainWord.MatchString(w) }) {
 		return ""
 	}
-	return on(node, "su - zextras -c 'carbonio "+strings.Join(words, " ")+"'")
+	return checks.On(node) + "su - zextras -c 'carbonio " + strings.Join(words, " ") + "'"
 }
 
 // judgeUses looks for every mailstore of the platform under "usage in powerstore
@@ -94,10 +93,10 @@ func judgeUses(scope checks.Scope, s installationSight, in installation) []check
 		}
 		at := b.Name + " " + b.UUID
 		var missing, uses, fixes []string
-		for _, n := range scope.Topology.With(platform.Mailstore) {
-			if !slices.ContainsFunc(b.Uses, func(u use) bool { return sameNode(u.Server, n.Name) }) {
-				missing = append(missing, n.Name)
-				fixes = append(fixes, zextras(n.Name, "powerstore", "doCreateVolume", "Centralized", b.Uses[0].Server, b.Uses[0].Volume))
+		for _, name := range mailstoresOf(scope) {
+			if !slices.ContainsFunc(b.Uses, func(u use) bool { return sameNode(u.Server, name) }) {
+				missing = append(missing, name)
+				fixes = append(fixes, zextras(name, "powerstore", "doCreateVolume", "Centralized", b.Uses[0].Server, b.Uses[0].Volume))
 			}
 		}
 		for _, u := range b.Uses {

@@ -10,7 +10,6 @@ import (
 
 	"carbonio-check/checks"
 	"carbonio-check/checks/cluster"
-	"carbonio-check/platform"
 )
 
 // overlapping is how long two markers must have existed at the same time, by the
@@ -27,24 +26,23 @@ type mailstore struct {
 // judgeShared judges each bucket from all mailstores that looked.
 func judgeShared(scope checks.Scope, seen checks.Record) []checks.Finding {
 	byBucket := map[string][]mailstore{}
-	expected, looked := map[string]bool{}, map[string]bool{}
-	for _, n := range scope.Topology.With(platform.Mailstore) {
-		expected[n.Name] = true
-	}
+	var looked []string
 	for s := range exchanges.In(seen) {
 		saw, _ := s.Got()
-		expected[s.Vantage], looked[s.Vantage] = true, true
+		looked = append(looked, s.Vantage)
 		byBucket[s.Target.Name] = append(byBucket[s.Target.Name], mailstore{s, saw})
 	}
+	looked = compact(looked)
+	expected := compact(slices.Concat(mailstoresOf(scope), looked))
 	var out []checks.Finding
 	for _, name := range slices.Sorted(maps.Keys(byBucket)) {
 		those := byBucket[name]
 		slices.SortFunc(those, func(a, b mailstore) int { return cmp.Compare(a.Vantage, b.Vantage) })
 		if len(looked) == 1 {
 			out = append(out, judgeAlone(those[0]))
-			continue
+		} else {
+			out = append(out, judgeTogether(expected, name, those))
 		}
-		out = append(out, judgeTogether(slices.Sorted(maps.Keys(expected)), name, those))
 	}
 	return out
 }
@@ -138,22 +136,17 @@ func (m mailstore) overlap(other mailstore) time.Duration {
 
 // groups splits the mailstores into sets that are connected by linked.
 func groups(those []mailstore, linked func(a, b mailstore) bool) (out [][]mailstore) {
-	rest := slices.Clone(those)
-	for len(rest) > 0 {
-		group := rest[:1:1]
-		rest = rest[1:]
-		for i := 0; i < len(group); i++ {
-			var others []mailstore
-			for _, m := range rest {
-				if linked(group[i], m) {
-					group = append(group, m)
-				} else {
-					others = append(others, m)
-				}
+	for _, m := range those {
+		group := []mailstore{m}
+		var others [][]mailstore
+		for _, g := range out {
+			if slices.ContainsFunc(g, func(o mailstore) bool { return linked(o, m) }) {
+				group = slices.Concat(g, group)
+			} else {
+				others = append(others, g)
 			}
-			rest = others
 		}
-		out = append(out, group)
+		out = append(others, group)
 	}
 	return out
 }

@@ -53,18 +53,19 @@ type address struct {
 }
 
 func observeEndpoint(ctx context.Context, host checks.Host, t bucketTarget) (reachability, error) {
-	name, port, err := net.SplitHostPort(t.Address)
-	if err != nil {
-		return reachability{}, err
-	}
-	ctx, cancel := checks.Share(ctx, 0.9) // to report in time what did not respond
+	name, port, _ := net.SplitHostPort(t.Address) // as addressOf joined them
+	ctx, cancel := checks.Share(ctx, 0.9)         // to report in time what did not respond
 	defer cancel()
 	var r reachability
 	roots, err := trusted(host, t.Ask)
 	if err != nil {
 		r.NoCA = err.Error()
 	}
-	addresses, err := resolve(ctx, host, name)
+	a, err := netip.ParseAddr(name)
+	addresses := []netip.Addr{a}
+	if err != nil {
+		addresses, err = host.Network.Lookup(ctx, name)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return reachability{}, ctx.Err()
@@ -98,17 +99,6 @@ func trusted(host checks.Host, b platform.Bucket) (*x509.CertPool, error) {
 	return roots, err
 }
 
-func resolve(ctx context.Context, host checks.Host, name string) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(name); err == nil {
-		return []netip.Addr{a}, nil
-	}
-	addresses, err := host.Network.Lookup(ctx, name)
-	if err == nil && len(addresses) == 0 {
-		err = errors.New("it has no address")
-	}
-	return addresses, err
-}
-
 // A prober tries the addresses of one endpoint.
 type prober struct {
 	network  checks.Network
@@ -139,14 +129,12 @@ func (p prober) probe(ctx context.Context, at string) (address, error) {
 			a.Contact, err = checks.Spoken(ctx, err)
 			return a, err
 		}
-		c := checks.Examine(secure.ConnectionState().PeerCertificates, p.name, p.roots)
-		a.Certificate, conn = &c, secure
+		a.Certificate, conn = new(checks.Examine(secure.ConnectionState().PeerCertificates, p.name, p.roots)), secure
 	}
 	a.Contact, err = checks.Spoken(ctx, p.ask(ctx, conn, &a))
 	return a, err
 }
 
-// ask sends one request over the connection.
 func (p prober) ask(ctx context.Context, conn net.Conn, a *address) error {
 	client := &http.Transport{
 		DialContext:            func(context.Context, string, string) (net.Conn, error) { return conn, nil },
@@ -170,8 +158,7 @@ func (p prober) ask(ctx context.Context, conn net.Conn, a *address) error {
 		// The answer was made between sending and receiving; its Date is cut to the
 		// second.
 		middle := sent.Add(time.Since(sent) / 2)
-		skew := date.Add(500 * time.Millisecond).Sub(middle).Round(time.Second)
-		a.Skew = &skew
+		a.Skew = new(date.Add(500 * time.Millisecond).Sub(middle).Round(time.Second))
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		// Only these two facts are kept of a refusal, which may hold anything.

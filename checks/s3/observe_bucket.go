@@ -3,10 +3,10 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -89,9 +89,10 @@ type step struct {
 func (s step) ok() bool { return s.Error == "" }
 
 // denied says that a policy does not allow the action.
-func (s step) denied() bool {
-	return s.Code == "AccessDenied" || s.Code == "" && s.Status == 403
-}
+func (s step) denied() bool { return s.Code == "AccessDenied" || s.Code == "" && s.Status == 403 }
+
+// admitted says, of the first request, that others may fare better.
+func (s step) admitted() bool { return s.ok() || s.denied() || s.Throttled }
 
 // missing says that the object does not exist. A HEAD has nothing but its status.
 func (s step) missing() bool { return s.Code == "NoSuchKey" || s.Status == 404 }
@@ -130,7 +131,6 @@ func begin(host checks.Host, b platform.Bucket) (*session, error) {
 // been written.
 type request func(context.Context) (wrong string, err error)
 
-// do takes one step.
 func (s *session) do(ctx context.Context, name string, f request) step {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -169,7 +169,7 @@ func (s *session) cleaned(ctx context.Context, f func(context.Context)) (left []
 // mayWrite makes the requests that only read, and says whether writing is safe.
 func (s *session) mayWrite(ctx context.Context) bool {
 	first := s.do(ctx, stepList, func(ctx context.Context) (string, error) { return "", s.store.Exists(ctx) })
-	if !first.ok() && !first.denied() && !first.Throttled {
+	if !first.admitted() {
 		return false
 	}
 	s.properties(ctx)
@@ -301,7 +301,6 @@ func (s *session) ranges(ctx context.Context, body []byte) (string, error) {
 	return "", nil
 }
 
-// listed looks for the probe in a listing.
 func (s *session) listed(ctx context.Context, want bool) (string, error) {
 	objects, err := s.store.List(ctx, s.space.Prefix(), 10)
 	there := slices.ContainsFunc(objects, func(o store.Object) bool { return o.Key == s.space.Key(probe) })
@@ -316,7 +315,6 @@ func (s *session) listed(ctx context.Context, want bool) (string, error) {
 	return "", nil
 }
 
-// gone looks for the probe after it was deleted.
 func (s *session) gone(ctx context.Context) (string, error) {
 	_, err := s.store.Head(ctx, s.space.Key(probe))
 	switch {
@@ -330,9 +328,7 @@ func (s *session) gone(ctx context.Context) (string, error) {
 
 // randomBytes cannot be compressed, and differ in every run.
 func randomBytes(n int) []byte {
-	var seed [32]byte
-	copy(seed[:], store.NewRunID()+store.NewRunID())
 	b := make([]byte, n)
-	_, _ = rand.NewChaCha8(seed).Read(b) // never fails
+	_, _ = rand.Read(b) // never fails
 	return b
 }

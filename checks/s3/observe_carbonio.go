@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"regexp"
@@ -32,7 +33,6 @@ type installation struct {
 type known struct {
 	UUID string `json:"uuid"`
 	Name string `json:"name"`
-	Type string `json:"type,omitempty"` // "MinIO", "S3"
 	Uses []use  `json:"uses,omitempty"` // "usage in powerstore volumes"
 	Test *test  `json:"test,omitempty"` // testS3Connection
 }
@@ -66,11 +66,11 @@ func observeCarbonio(ctx context.Context, host checks.Host, _ checks.Target[chec
 		return out, err
 	}
 	text, err := run(ctx, "carbonio --json core listBuckets all")
-	var exit *checks.ExitError
+	exit, exited := errors.AsType[*checks.ExitError](err)
 	switch {
 	case ctx.Err() != nil:
 		return out, ctx.Err()
-	case errors.Is(err, fs.ErrNotExist), errors.As(err, &exit) && exit.Code == 127:
+	case errors.Is(err, fs.ErrNotExist), exited && exit.Code == 127:
 		return out, errors.New("the carbonio command is missing: carbonio-advanced is not installed")
 	case err != nil:
 		out.Unlisted = err.Error()
@@ -111,11 +111,9 @@ var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-
 func testConnection(ctx context.Context, run checks.Shell, uuid string, secrets []string) *test {
 	text, err := run(ctx, "carbonio core testS3Connection "+uuid)
 	text = scrub(stripped(text), secrets)
-	var exit *checks.ExitError
-	switch {
-	case errors.As(err, &exit):
+	if exit, exited := errors.AsType[*checks.ExitError](err); exited {
 		return &test{Exit: exit.Code, Output: strings.TrimSpace(text + "\n" + scrub(exit.Stderr, secrets))}
-	case err != nil:
+	} else if err != nil {
 		return &test{Unseen: scrub(err.Error(), secrets)}
 	}
 	return &test{OK: phrase.MatchString(text), Output: text}
@@ -154,7 +152,7 @@ func parseBuckets(text string) (buckets []known, secrets []string, err error) {
 				secrets = append(secrets, s)
 			}
 		}
-		b := known{UUID: field(object, "uuid", "bucketConfigurationId", "id"), Name: field(object, "bucketName", "bucket_name"), Type: field(object, "storeType")}
+		b := known{UUID: field(object, "uuid", "bucketConfigurationId", "id"), Name: field(object, "bucketName", "bucket_name")}
 		if !uuidForm.MatchString(b.UUID) || b.Name == "" {
 			return
 		}
@@ -235,34 +233,29 @@ func walkTree(tree any, path string, visit func(path string, object map[string]a
 	}
 }
 
-// value is the first value of type T that an object has under one of the keys,
-// whatever their case.
-func value[T any](object map[string]any, keys ...string) (v T, ok bool) {
+// field is the first value that an object has under one of the keys, whatever
+// their case: text, or "true" and "false" of a boolean.
+func field(object map[string]any, keys ...string) string {
 	for _, key := range keys {
 		for _, k := range slices.Sorted(maps.Keys(object)) {
-			if v, ok = object[k].(T); ok && strings.EqualFold(k, key) {
-				return v, true
+			switch v := object[k].(type) {
+			case string, bool:
+				if strings.EqualFold(k, key) {
+					return fmt.Sprint(v)
+				}
 			}
 		}
 	}
-	return *new(T), false
-}
-
-func field(object map[string]any, keys ...string) string {
-	s, _ := value[string](object, keys...)
-	return s
+	return ""
 }
 
 // flag is a boolean, written as such or as a word; nil if there is none.
 func flag(object map[string]any, keys ...string) *bool {
-	b, ok := value[bool](object, keys...)
-	if word, isWord := value[string](object, keys...); !ok && isWord {
-		b, ok = strings.EqualFold(word, "true"), true
-	}
-	if !ok {
+	word := field(object, keys...)
+	if word == "" {
 		return nil
 	}
-	return &b
+	return new(strings.EqualFold(word, "true"))
 }
 
 // parseVolumes reads the primary volumes from the JSON of getAllVolumes; what it

@@ -3,9 +3,9 @@ package s3
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,6 +61,7 @@ type exchange struct {
 	sharing
 	*session
 	peers
+	missing []string // of the others, whose markers were not read yet
 }
 
 func observeShared(ctx context.Context, host checks.Host, t checks.Target[peers]) (sharing, error) {
@@ -72,7 +73,7 @@ func observeShared(ctx context.Context, host checks.Host, t checks.Target[peers]
 		return sharing{round: round{Unopened: err.Error()}}, nil
 	}
 	defer s.store.Close()
-	x := &exchange{session: s, peers: t.Ask}
+	x := &exchange{session: s, peers: t.Ask, missing: slices.Clone(t.Ask.Others)}
 	writable := x.mayWrite(ctx)
 	first := x.session.Steps[0]
 	if first.ok() {
@@ -89,11 +90,11 @@ func observeShared(ctx context.Context, host checks.Host, t checks.Target[peers]
 
 // meet writes a marker, and reads those of the others until all were found.
 func (x *exchange) meet(ctx context.Context) {
-	text := x.Self + " " + hex.EncodeToString(randomBytes(16))
+	text := x.Self + " " + rand.Text()
 	name := markers + strings.ToLower(x.Self)
 	info, err := x.space.Put(ctx, name, strings.NewReader(text), int64(len(text)))
 	if err != nil {
-		x.fail(stepPut, err)
+		x.Failed = new(outcome(stepPut, err))
 		return
 	}
 	x.Own = &marker{Key: x.space.Key(name), Hash: hash(text)}
@@ -104,16 +105,11 @@ func (x *exchange) meet(ctx context.Context) {
 	slices.SortFunc(x.Read, func(a, b marker) int { return cmp.Compare(a.Key, b.Key) })
 }
 
-func (x *exchange) fail(name string, err error) {
-	s := outcome(name, err)
-	x.Failed = &s
-}
-
 // sample takes fingerprints of what the bucket holds besides our own objects.
 func (x *exchange) sample(ctx context.Context) {
 	objects, err := x.store.List(ctx, "", sampled+maxMarkers)
 	if err != nil {
-		x.fail(stepList, err)
+		x.Failed = new(outcome(stepList, err))
 	}
 	for _, o := range objects {
 		if strings.HasPrefix(o.Key, store.Root) || len(x.Sample) == sampled {
@@ -132,11 +128,10 @@ func (x *exchange) wait(ctx context.Context) {
 	defer cancel()
 	poll := time.NewTicker(meetingPoll)
 	defer poll.Stop()
-	seen := map[string]string{} // key to node
 	left := lingering
 	for {
-		x.collect(ctx, seen)
-		if x.complete(seen) {
+		x.collect(ctx)
+		if len(x.missing) == 0 {
 			if left -= meetingPoll; left <= 0 {
 				return
 			}
@@ -147,12 +142,6 @@ func (x *exchange) wait(ctx context.Context) {
 		case <-poll.C:
 		}
 	}
-}
-
-// complete says that a marker of every other mailstore was read.
-func (x *exchange) complete(seen map[string]string) bool {
-	read := slices.Collect(maps.Values(seen))
-	return !slices.ContainsFunc(x.Others, func(name string) bool { return !slices.Contains(read, name) })
 }
 
 // writer is the mailstore that wrote a marker, empty for any other key:
@@ -173,27 +162,27 @@ func (x *exchange) writer(key string) string {
 // collect reads the markers of the other mailstores that it has not read yet.
 // A failure is kept until a later try succeeds: one that cannot look proves
 // nothing.
-func (x *exchange) collect(ctx context.Context, seen map[string]string) {
+func (x *exchange) collect(ctx context.Context) {
 	objects, err := x.store.List(ctx, store.Root, maxMarkers)
 	if ctx.Err() != nil {
 		return // our own time is over
 	}
 	x.Failed = nil
 	if err != nil {
-		x.fail(stepList, err)
+		x.Failed = new(outcome(stepList, err))
 	}
 	for _, o := range objects {
 		node := x.writer(o.Key)
-		if node == "" || seen[o.Key] != "" {
+		if node == "" || slices.ContainsFunc(x.Read, func(m marker) bool { return m.Key == o.Key }) {
 			continue
 		}
 		text, err := x.get(ctx, o.Key, 0, -1, maxMarker)
 		switch {
 		case err == nil:
-			seen[o.Key] = node
+			x.missing = slices.DeleteFunc(x.missing, func(name string) bool { return name == node })
 			x.Read = append(x.Read, marker{o.Key, hash(string(text))})
 		case ctx.Err() == nil && !outcome(stepGet, err).missing():
-			x.fail(stepGet, err)
+			x.Failed = new(outcome(stepGet, err))
 		}
 	}
 }

@@ -4,6 +4,7 @@ package s3
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 
 	"carbonio-check/checks"
 	"carbonio-check/platform"
+	"carbonio-check/s3bench"
 )
 
 // Module is the subject.
@@ -27,48 +29,88 @@ var catalogue = []*checks.Check{
 	throughput, ttfb, stability,
 }
 
-const (
-	// bucketTimeout is for some twenty requests, one of them with 5 MiB: each
-	// may take a second over a slow link.
-	bucketTimeout = 30 * time.Second
-	// sharedTimeout is the wait for the other mailstores, and a few requests.
-	sharedTimeout = meetingTime + 15*time.Second
-	// carbonioTimeout is for a handful of commands that each start a JVM.
-	carbonioTimeout = 2 * time.Minute
-	// benchmarkTimeout bounds a benchmark: 18 steps of at most 10 seconds each, and
-	// the deletions between them.
-	benchmarkTimeout = 10 * time.Minute
-	// cleaning is how long removing our objects may take once a look is over: the
-	// store gives up after 30 seconds, and then names what is left.
-	cleaning = 31 * time.Second
-)
+// cleaning is how long removing our objects may take once a look is over: the
+// store gives up after 30 seconds, and then names what is left.
+const cleaning = 31 * time.Second
 
 var (
 	// endpoints: name, TCP, TLS and the clock, without credentials.
 	endpoints = &checks.Look[platform.Bucket, reachability]{Kind: "endpoint", Targets: endpointTargets, Observe: observeEndpoint}
-	// rounds: everything that Carbonio does to a bucket, done once.
+	// rounds: everything that Carbonio does to a bucket, done once. The timeout is for
+	// some twenty requests, one of them with 5 MiB: each may take a second over a slow link.
 	rounds = &checks.Look[platform.Bucket, round]{
-		Kind: "bucket", Timeout: bucketTimeout, Grace: cleaning, Targets: bucketTargets, Observe: observeBucket,
+		Kind: "bucket", Timeout: 30 * time.Second, Grace: cleaning, Targets: bucketTargets, Observe: observeBucket,
 	}
-	// exchanges: finding the other mailstores in the bucket.
+	// exchanges: finding the other mailstores in the bucket, and a few requests.
 	exchanges = &checks.Look[peers, sharing]{
-		Kind: "shared", Timeout: sharedTimeout, Grace: cleaning, Targets: sharedTargets, Observe: observeShared,
+		Kind: "shared", Timeout: meetingTime + 15*time.Second, Grace: cleaning, Targets: sharedTargets, Observe: observeShared,
 	}
-	// installations: what the installed Carbonio says about its own buckets and volumes.
+	// installations: what the installed Carbonio says about its own buckets and volumes,
+	// with a handful of commands that each start a JVM.
 	installations = &checks.Look[checks.Nothing, installation]{
-		Kind: "carbonio", Timeout: carbonioTimeout, Targets: carbonioTargets, Observe: observeCarbonio,
+		Kind: "carbonio", Timeout: 2 * time.Minute, Targets: carbonioTargets, Observe: observeCarbonio,
 	}
-	// benchmarks: how fast the bucket is.
+	// benchmarks: how fast the bucket is, in 18 steps of at most 10 seconds each, and the
+	// deletions between them.
 	benchmarks = &checks.Look[platform.Bucket, measurement]{
-		Kind: "benchmark", Timeout: benchmarkTimeout, Grace: cleaning, Alone: true, Targets: benchmarkTargets, Observe: observeBenchmark,
+		Kind: "benchmark", Timeout: 10 * time.Minute, Grace: cleaning, Alone: true, Targets: benchmarkTargets, Observe: observeBenchmark,
 	}
 )
+
+// Buckets are those that Carbonio uses, or will use.
+var Buckets = &checks.Setting[[]platform.Bucket]{
+	Key:     "s3",
+	Doc:     "Each bucket that Carbonio uses, or will use. The keys themselves are never written here, only where they are: in an environment variable, or on the first line of a file. carbonio-check writes only below carbonio-check/ in the bucket, and removes it again; with object lock it writes nothing.",
+	Sources: []platform.Source{platform.HAObjectStorage, platform.CoreModule},
+	Check:   checkBuckets,
+	Sample: `- endpoint: https://s3.example.com:9000    # scheme, name and port, nothing else
+  bucket: carbonio-ha                      # it must exist
+  region: eu-south-1                       # if it is left out, the object storage is asked
+  path_style: true                         # endpoint/bucket/key, as MinIO wants it; false: bucket.endpoint/key
+  ca_file: s3-ca.pem                       # for a CA of your own, in addition to the system's
+  access_key: {env: S3_ACCESS_KEY}
+  secret_key: {file: /root/s3.key}         # chmod 600`,
+}
+
+// Benchmark asks for a benchmark of each bucket.
+var Benchmark = &checks.Setting[bool]{
+	Flag: "benchmark",
+	Doc: fmt.Sprintf("Also benchmark each bucket, after everything else: this writes up to %d MB, reads as much or more, and deletes it again.",
+		s3bench.DefaultBytes/1_000_000),
+}
+
+var minThroughput = &checks.Setting[float64]{
+	Key: "policy.s3_throughput_mb", Default: 100, Unit: "MB/s",
+	Doc:     "The least throughput of object storage when it is read, in MB/s (10^6 bytes).",
+	Sources: []platform.Source{platform.S3Benchmark},
+	Check:   checks.Between(0.0, 1e6),
+}
+
+var maxTTFB = &checks.Setting[platform.Duration]{
+	Key: "policy.s3_ttfb", Default: platform.Duration(50 * time.Millisecond), Unit: "duration",
+	Doc:     "The average time to the first byte of an object must be below this.",
+	Sources: []platform.Source{platform.S3Benchmark},
+	Check:   checks.Between(platform.Duration(time.Microsecond), platform.Duration(time.Minute)),
+}
+
+var maxDegradation = &checks.Setting[float64]{
+	Key: "policy.s3_stability", Default: 2, Unit: "times",
+	Doc:     "How many times worse throughput or time to first byte may get with more threads: the manual wants them stable, but gives no number.",
+	Sources: []platform.Source{platform.Policy},
+	Check:   checks.Between(1.0, 1000.0),
+}
+
+// Limits are what a benchmark is judged by.
+func Limits(scope checks.Scope) s3bench.Limits {
+	return s3bench.Limits{
+		Throughput: minThroughput.In(scope), TTFB: time.Duration(maxTTFB.In(scope)), Stability: maxDegradation.In(scope),
+	}
+}
 
 var (
 	installed  = []checks.Phase{checks.Health}
 	mailstores = []platform.Component{platform.Mailstore}
 
-	ofEndpoint  = []checks.AnyLook{endpoints}
 	ofBucket    = []checks.AnyLook{rounds}
 	ofCarbonio  = []checks.AnyLook{installations}
 	ofBenchmark = []checks.AnyLook{benchmarks}
@@ -81,7 +123,7 @@ var endpoint = &checks.Check{
 	Manual:     "getent ahosts s3.example.com\nopenssl s_client -connect s3.example.com:9000 -servername s3.example.com </dev/null | openssl x509 -noout -dates -ext subjectAltName\ncurl -sSI https://s3.example.com:9000/",
 	Remedy:     "openssl s_client -connect s3.example.com:9000 </dev/null     # shows the chain, and why it is rejected\nca_file: /path/to/ca.pem     # in the configuration, for a CA of your own",
 	Sources:    []platform.Source{platform.HAObjectStorage, platform.ScenarioHA.On("reachable from both mailstores"), platform.Policy.On("TLS")},
-	Components: mailstores, Looks: ofEndpoint, Wants: Buckets,
+	Components: mailstores, Looks: []checks.AnyLook{endpoints}, Wants: Buckets,
 }
 
 var clock = &checks.Check{
@@ -262,17 +304,20 @@ type peers struct {
 
 func sharedTargets(scope checks.Scope, _ checks.Host) ([]checks.Target[peers], error) {
 	self := scope.Self().Node
-	var others []string
-	for _, n := range scope.Topology.With(platform.Mailstore) {
-		if n.Name != self {
-			others = append(others, n.Name)
-		}
-	}
+	others := slices.DeleteFunc(mailstoresOf(scope), func(name string) bool { return name == self })
 	var out []checks.Target[peers]
 	for _, b := range Buckets.In(scope) {
 		out = append(out, checks.Target[peers]{Name: b.String(), Address: addressOf(b), Ask: peers{b, self, others}})
 	}
 	return out, nil
+}
+
+func mailstoresOf(scope checks.Scope) []string {
+	var out []string
+	for _, n := range scope.Topology.With(platform.Mailstore) {
+		out = append(out, n.Name)
+	}
+	return out
 }
 
 // carbonioTargets is this node, where Carbonio is installed.
@@ -295,6 +340,20 @@ func addressOf(b platform.Bucket) string {
 	if _, err := netip.ParseAddr(host); err != nil && host != "localhost" && !b.PathStyle {
 		host = b.Bucket + "." + host
 	}
-	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	return net.JoinHostPort(host, cmp.Or(u.Port(), port))
+	return net.JoinHostPort(host, cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
+}
+
+// checkBuckets refuses a bucket that cannot be used, and one that is listed twice.
+func checkBuckets(buckets []platform.Bucket) error {
+	seen := map[string]bool{}
+	for i, b := range buckets {
+		if err := b.Check(); err != nil {
+			return fmt.Errorf("bucket %d: %w", i+1, err)
+		}
+		if seen[b.String()] {
+			return fmt.Errorf("bucket %d: %s is listed twice", i+1, b)
+		}
+		seen[b.String()] = true
+	}
+	return nil
 }
