@@ -35,7 +35,9 @@ type Vantage struct {
 	OS          OS               `json:"os"`
 }
 
-// Assumed is the ReleaseFrom of a release that no sign tells.
+// Assumed is how the ReleaseFrom of a release begins that no sign tells: it is all
+// of it where there is none, as before the installation, and why follows where
+// there is one that cannot be read.
 const Assumed = "the newest known"
 
 // OS is what /etc/os-release says.

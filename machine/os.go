@@ -62,17 +62,21 @@ func unquote(s string) string {
 const versionFile = "/opt/zextras/.version"
 
 // Release is the release of Carbonio that is installed on the machine, and the
-// file that says so; zero where none does.
-func Release(host checks.Host) (platform.Release, string) {
+// file that says so. It is zero where the file is not there, as on a node without
+// carbonio-core; and with an error where it cannot be read.
+func Release(host checks.Host) (platform.Release, string, error) {
 	text, err := host.ReadFile(versionFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return platform.Release{}, "", nil
+	}
 	if err != nil {
-		return platform.Release{}, ""
+		return platform.Release{}, "", err
 	}
 	r, err := platform.ParseRelease(text)
 	if err != nil {
-		return platform.Release{}, ""
+		return platform.Release{}, "", fmt.Errorf("%s: %w", versionFile, err)
 	}
-	return r, versionFile
+	return r, versionFile, nil
 }
 
 // Installed tells which components of Carbonio the packages on the machine

@@ -76,17 +76,22 @@ func TestInstalled(t *testing.T) {
 }
 
 func TestRelease(t *testing.T) {
-	of := func(text string) (platform.Release, string) {
-		return Release(checks.Host{Files: checkstest.Files(map[string]string{"opt/zextras/.version": text})})
+	of := func(files map[string]string) (platform.Release, string, error) {
+		return Release(checks.Host{Files: checkstest.Files(files)})
 	}
-	r, from := of("25.3.1\n")
+	const file = "opt/zextras/.version"
+	r, from, err := of(map[string]string{file: "25.3.1\n"})
+	require.NoError(t, err)
 	require.Equal(t, platform.Release{Year: 25, Month: 3, Patch: 1}, r)
-	require.Equal(t, "/opt/zextras/.version", from)
+	require.Equal(t, "/"+file, from)
 	for _, text := range []string{"", "soon", "26.13.0"} {
-		r, from = of(text)
+		r, from, err = of(map[string]string{file: text})
+		require.ErrorContains(t, err, "/"+file)
 		require.True(t, r.IsZero(), text)
 		require.Empty(t, from)
 	}
-	r, _ = Release(checks.Host{Files: checkstest.Files(nil)})
+	r, from, err = of(nil)
+	require.NoError(t, err, "a node without carbonio-core has none")
 	require.True(t, r.IsZero())
+	require.Empty(t, from)
 }

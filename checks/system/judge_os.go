@@ -76,8 +76,10 @@ func judgeRelease(s sight[base]) []checks.Finding {
 	switch {
 	case s.node.Phase != checks.Health:
 		return nil
+	case unversioned(s.node):
+		return []checks.Finding{release.Skip(s, s.Vantage, "there is no /opt/zextras/.version on this node: it is judged as Carbonio %s", r)}
 	case !read(s.node):
-		return []checks.Finding{release.Unknown(s, s.Vantage, "the installed release could not be read: the node is judged as Carbonio %s", r)}
+		return []checks.Finding{release.Unknown(s, s.Vantage, "the installed release could not be read, so the node is judged as Carbonio %s: %s", r, from)}
 	case platform.Newest.Before(series(r)):
 		return []checks.Finding{release.Warn(s, s.Vantage, "Carbonio %s is newer than %s, the newest release that this version of carbonio-check knows", r, platform.Newest).
 			Saw(fmt.Sprintf("%s (%s)", r, from)).Wanted(platform.Newest.String() + " or older").Fix("# install a newer carbonio-check")}
@@ -85,9 +87,13 @@ func judgeRelease(s sight[base]) []checks.Finding {
 	return []checks.Finding{release.Pass(s, s.Vantage, "Carbonio %s is installed (%s)", r, from)}
 }
 
+// unversioned says whether a node has no file that tells its release: it comes
+// with carbonio-core, which not every node has.
+func unversioned(v checks.Vantage) bool { return v.ReleaseFrom == "" || v.ReleaseFrom == checks.Assumed }
+
 // read says whether the release of a node was read there, or given.
 func read(v checks.Vantage) bool {
-	return !v.Release.IsZero() && v.ReleaseFrom != "" && v.ReleaseFrom != checks.Assumed
+	return !v.Release.IsZero() && v.ReleaseFrom != "" && !strings.HasPrefix(v.ReleaseFrom, checks.Assumed)
 }
 
 // series is the release without its patches, which change no requirement.
@@ -106,7 +112,7 @@ func (v view) judgeSameOS() []checks.Finding {
 
 // judgeReleases compares the releases of the nodes on which Carbonio is installed.
 func (v view) judgeReleases() []checks.Finding {
-	nodes := cluster.Those(v.scope.Vantages, func(n checks.Vantage) bool { return n.Phase == checks.Health })
+	nodes := cluster.Those(v.scope.Vantages, func(n checks.Vantage) bool { return n.Phase == checks.Health && !unversioned(n) })
 	var newest platform.Release
 	for _, n := range nodes {
 		if read(n) && newest.Before(n.Release) {

@@ -112,7 +112,7 @@ func (e everyday) look(t *testing.T, suite checks.Suite, sel runner.Selection, p
 	}
 	scope := checks.Scope{
 		Topology: topology.Resolve(platform.HostsMap(lines), nil), Release: p.Release(), Settings: demo.Settings(),
-		Vantages: []checks.Vantage{{Node: node, Phase: phase, Release: p.Release(), OS: os}},
+		Vantages: []checks.Vantage{{Node: node, Phase: phase, Release: p.Release(), ReleaseFrom: "/opt/zextras/.version", OS: os}},
 	}
 	if node == "" {
 		scope.Vantages[0].Node = "runner"

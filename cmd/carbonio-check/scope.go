@@ -74,7 +74,10 @@ func (f *flags) releaseOf(host checks.Host) (platform.Release, string, error) {
 		r, err := platform.ParseRelease(f.release)
 		return r, "--release", err
 	}
-	if r, from := machine.Release(host); !r.IsZero() {
+	switch r, from, err := machine.Release(host); {
+	case err != nil:
+		return platform.Newest, checks.Assumed + ", because " + err.Error(), nil
+	case !r.IsZero():
 		return r, from, nil
 	}
 	return platform.Newest, checks.Assumed, nil
