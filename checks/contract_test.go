@@ -280,7 +280,7 @@ func TestASuiteKnowsItsParts(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	mtu := &checks.Setting[int]{Key: "policy.mtu", Default: 1500, Doc: "d", Unit: "bytes", Check: checks.Between(576, 65535)}
+	mtu := &checks.Setting[int]{Key: "policy.mtu", Default: 1500, Doc: "d", Unit: "bytes", Within: checks.Between(576, 65535)}
 	canary := &checks.Setting[bool]{Flag: "canary", Doc: "d"}
 	s := checks.Scope{Settings: checks.Settings{}}
 	assert.Equal(t, 1500, mtu.In(s))
@@ -309,10 +309,12 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, token.Check(platform.SecretRef{}))
 	require.Error(t, token.Check(platform.SecretRef{Env: "X", File: "y"}))
 
-	share := checks.Between(0.0, 100.0)
-	require.NoError(t, share(10))
-	require.Error(t, share(math.NaN()), "what is no number is outside")
-	require.Error(t, share(math.Inf(1)))
+	share := &checks.Setting[float64]{Key: "policy.share", Doc: "d", Within: checks.Between(0.0, 100.0)}
+	for _, v := range []float64{math.NaN(), math.Inf(1), -0.1} {
+		_, err := share.Decode(func(into any) error { *into.(*float64) = v; return nil })
+		require.ErrorContains(t, err, "want 0 to 100", "what is no number is outside")
+	}
+	assert.Equal(t, "0 to 100", share.About().Bounds)
 	require.NoError(t, checks.Profiles.Check(platform.Profiles))
 	require.Error(t, checks.Profiles.Check([]platform.Profile{{MemoryGB: math.NaN()}}))
 }
@@ -359,6 +361,7 @@ func TestWhyAnErrorIsNothingSeen(t *testing.T) {
 	} {
 		assert.Equal(t, code, checks.Why(err).Code, err)
 	}
+	assert.Zero(t, checks.Why(nil))
 }
 
 // How a contact ended is the peer's; what is ours is an error.

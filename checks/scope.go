@@ -100,7 +100,9 @@ type Setting[T any] struct {
 	// Doc says what it is, in a sentence or two; Unit in what it is given.
 	Doc, Unit string
 	Sources   []platform.Source
-	// Check says what is wrong with a value; nil where any will do.
+	// Within are the bounds of a number or a duration: [Between].
+	Within Bounds[T]
+	// Check says what else is wrong with a value; nil where any will do.
 	Check func(T) error
 	// Sample is the value in YAML that the documentation shows where the default
 	// shows nothing: a list that is empty, a login.
@@ -123,9 +125,9 @@ type AnySetting interface {
 
 // About is the documentation of a setting.
 type About struct {
-	Key, Flag, Doc, Unit, Sample string
-	Default                      any
-	Sources                      []platform.Source
+	Key, Flag, Doc, Unit, Bounds, Sample string
+	Default                              any
+	Sources                              []platform.Source
 }
 
 // In is the value in a scope.
@@ -150,7 +152,7 @@ func (s *Setting[T]) Name() string {
 
 // About describes the setting.
 func (s *Setting[T]) About() About {
-	return About{s.Key, s.Flag, s.Doc, s.Unit, s.Sample, s.Default, s.Sources}
+	return About{s.Key, s.Flag, s.Doc, s.Unit, s.Within.words, s.Sample, s.Default, s.Sources}
 }
 
 // Decode reads a value and checks it.
@@ -159,8 +161,11 @@ func (s *Setting[T]) Decode(decode func(into any) error) (any, error) {
 	if err := decode(&v); err != nil {
 		return nil, err
 	}
-	if s.Check != nil {
-		if err := s.Check(v); err != nil {
+	for _, check := range []func(T) error{s.Within.check, s.Check} {
+		if check == nil {
+			continue
+		}
+		if err := check(v); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Key, err)
 		}
 	}
@@ -181,13 +186,19 @@ type number interface {
 	~int | ~int64 | ~float64
 }
 
-// Between makes the check of a setting that is bounded, both ends included. What
-// is not a number is outside.
-func Between[T number](low, high T) func(T) error {
-	return func(v T) error {
+// Bounds are the least and the largest value of a setting.
+type Bounds[T any] struct {
+	words string
+	check func(T) error
+}
+
+// Between makes bounds, both ends included. What is not a number is outside.
+func Between[T number](low, high T) Bounds[T] {
+	words := fmt.Sprintf("%v to %v", low, high)
+	return Bounds[T]{words, func(v T) error {
 		if v >= low && v <= high {
 			return nil
 		}
-		return fmt.Errorf("%v is out of range: want %v to %v", v, low, high)
-	}
+		return fmt.Errorf("%v is out of range: want %s", v, words)
+	}}
 }

@@ -57,9 +57,11 @@ func (u Unseen) String() string {
 // ErrNoAddress is the error of a look at a node that nobody knows an address of.
 var ErrNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
 
-// Why is the reason that an error of a look stands for.
+// Why is the reason that an error of a look stands for; zero of none.
 func Why(err error) Unseen {
 	switch {
+	case err == nil:
+		return Unseen{}
 	case errors.Is(err, ErrNoAddress):
 		return Unseen{Code: NoAddress}
 	case errors.Is(err, context.Canceled):

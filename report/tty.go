@@ -506,6 +506,9 @@ func (p *page) verdict(r Report) {
 	if asked := r.Run.Asked; len(asked) > 0 && r.Verdict != runner.NothingChecked {
 		about = " (only " + list(asked, mostNames) + ")"
 	}
+	if looked := len(r.Run.Vantages); r.Verdict == runner.Ready && looked > 1 && looked < r.Run.Nodes {
+		about = fmt.Sprintf(" (%d of %s)", looked, many(r.Run.Nodes, "node"))
+	}
 	took := fmt.Sprintf("%.1f s", max(r.Run.Duration, 0).Seconds())
 	if r.Run.Interrupted {
 		took += ", interrupted"

@@ -77,6 +77,13 @@ func TestTTYVerdict(t *testing.T) {
 	require.Equal(t, "NOTHING CHECKED: nothing was asked for   2.1 s", of(runner.NothingChecked, "", Options{}, false))
 }
 
+// READY of some of the nodes says of how many.
+func TestTTYReadyOfSomeNodes(t *testing.T) {
+	s := scenario{run: run("svc1", "svc2", "svc3")}
+	s.pass("hosts.syntax", 3)
+	require.Contains(t, render(t, tty(terminal.Terminal{}), s.report(Options{})), "READY (3 of 15 nodes): 3 passed")
+}
+
 // Whatever is wrong, the report fits on a screen, unless it is asked to be verbose.
 func TestTTYFitsOnAScreen(t *testing.T) {
 	s := scenario{run: run("svc1", "svc2")}

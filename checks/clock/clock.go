@@ -102,13 +102,13 @@ var ntpServers = &checks.Setting[[]string]{
 var clockWarn = &checks.Setting[platform.Duration]{
 	Key: "policy.clock_warn", Default: platform.Duration(500 * time.Millisecond), Unit: "a duration, such as 500ms",
 	Doc:     "How far a node's clock may be off, and from the others', before we warn; time servers that are no farther apart agree.",
-	Sources: []platform.Source{platform.Policy}, Check: checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Hour)),
+	Sources: []platform.Source{platform.Policy}, Within: checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Hour)),
 }
 
 var clockFail = &checks.Setting[platform.Duration]{
 	Key: "policy.clock_fail", Default: platform.Duration(5 * time.Second), Unit: "a duration, such as 5s",
 	Doc:     "How far a node's clock may be off, and from the others', before the check fails. Kerberos stops at five minutes.",
-	Sources: []platform.Source{platform.Policy}, Check: checks.Between(platform.Duration(time.Millisecond), platform.Duration(24*time.Hour)),
+	Sources: []platform.Source{platform.Policy}, Within: checks.Between(platform.Duration(time.Millisecond), platform.Duration(24*time.Hour)),
 }
 
 // self is this machine.

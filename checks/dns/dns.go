@@ -39,7 +39,7 @@ var resolverTime = &checks.Setting[platform.Duration]{
 	Key: "policy.resolver_time", Default: platform.Duration(200 * time.Millisecond), Unit: "a duration, such as 500ms",
 	Doc:     "The longest median response time of a resolver that raises no warning.",
 	Sources: []platform.Source{platform.Policy},
-	Check:   checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Minute)),
+	Within:  checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Minute)),
 }
 
 // exampleDomain stands for the mail domain in the remedies of the catalogue.

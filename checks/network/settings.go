@@ -15,14 +15,14 @@ var pingRTT = &checks.Setting[platform.Duration]{
 	Key: "policy.ping_rtt", Default: platform.Duration(10 * time.Millisecond), Unit: "a duration, such as 10ms",
 	Doc:     "The round trip between two nodes above which we warn; zero: it is not judged.",
 	Sources: []platform.Source{platform.Policy},
-	Check:   checks.Between(0, platform.Duration(time.Minute)),
+	Within:  checks.Between(0, platform.Duration(time.Minute)),
 }
 
 var leastMTU = &checks.Setting[int]{
 	Key: "policy.mtu", Default: 1500, Unit: "bytes",
 	Doc:     "The smallest path MTU between two nodes that raises no warning.",
 	Sources: []platform.Source{platform.Policy.On("that of Ethernet")},
-	Check:   checks.Between(576, 65535),
+	Within:  checks.Between(576, 65535),
 }
 
 var traceAll = &checks.Setting[bool]{

@@ -83,21 +83,21 @@ var minThroughput = &checks.Setting[float64]{
 	Key: "policy.s3_throughput_mb", Default: 100, Unit: "MB/s",
 	Doc:     "The least throughput of object storage when it is read, in MB/s (10^6 bytes).",
 	Sources: []platform.Source{platform.S3Benchmark},
-	Check:   checks.Between(0.0, 1e6),
+	Within:  checks.Between(0.0, 1e6),
 }
 
 var maxTTFB = &checks.Setting[platform.Duration]{
 	Key: "policy.s3_ttfb", Default: platform.Duration(50 * time.Millisecond), Unit: "duration",
 	Doc:     "The average time to the first byte of an object must be below this.",
 	Sources: []platform.Source{platform.S3Benchmark},
-	Check:   checks.Between(platform.Duration(time.Microsecond), platform.Duration(time.Minute)),
+	Within:  checks.Between(platform.Duration(time.Microsecond), platform.Duration(time.Minute)),
 }
 
 var maxDegradation = &checks.Setting[float64]{
 	Key: "policy.s3_stability", Default: 2, Unit: "times",
 	Doc:     "How many times worse throughput or time to first byte may get with more threads: the manual wants them stable, but gives no number.",
 	Sources: []platform.Source{platform.Policy},
-	Check:   checks.Between(1.0, 1000.0),
+	Within:  checks.Between(1.0, 1000.0),
 }
 
 // Limits are what a benchmark is judged by.

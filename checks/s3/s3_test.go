@@ -505,7 +505,8 @@ func TestBuckets(t *testing.T) {
 			require.ErrorContains(t, err, "s3: "+want)
 		}
 	}
-	require.Error(t, minThroughput.Check(math.NaN()))
+	_, err := minThroughput.Decode(func(into any) error { *into.(*float64) = math.NaN(); return nil })
+	require.Error(t, err)
 	require.Equal(t, s3bench.Limits{Throughput: 100, TTFB: 50 * time.Millisecond, Stability: 2}, Limits(checks.Scope{}))
 }
 

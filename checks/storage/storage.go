@@ -31,7 +31,7 @@ func least(key, of string) *checks.Setting[float64] {
 		Doc:     "The least share of its " + of + " that a file system must have free.",
 		Unit:    "per cent",
 		Sources: []platform.Source{platform.Policy},
-		Check:   checks.Between(0.0, 100),
+		Within:  checks.Between(0.0, 100),
 	}
 }
 
@@ -40,7 +40,7 @@ var users = &checks.Setting[int]{
 	Doc:     "How many users a mailstore must hold; 0 leaves them out of its size.",
 	Unit:    "users",
 	Sources: []platform.Source{platform.Requirements.On("the sizing example")},
-	Check:   checks.Between(0, 1_000_000_000),
+	Within:  checks.Between(0, 1_000_000_000),
 }
 
 var quota = &checks.Setting[float64]{
@@ -49,7 +49,7 @@ var quota = &checks.Setting[float64]{
 	Doc:     "How much mail each user may keep.",
 	Unit:    "GB of 10^9 bytes",
 	Sources: []platform.Source{platform.Requirements.On("the sizing example: 150 users of 5 GB")},
-	Check:   checks.Between(0.0, 1e6),
+	Within:  checks.Between(0.0, 1e6),
 }
 
 var catalogue = []*checks.Check{optMount, optOptions, space, inodes, size}

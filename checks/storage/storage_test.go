@@ -247,7 +247,8 @@ func TestSettings(t *testing.T) {
 			require.ErrorContains(t, err, "out of range", setting.About().Key)
 		}
 	}
-	require.Error(t, spaceFree.Check(math.NaN()))
+	_, err := spaceFree.Decode(func(into any) error { *into.(*float64) = math.NaN(); return nil })
+	require.Error(t, err)
 }
 
 func TestWord(t *testing.T) {

@@ -89,7 +89,9 @@ func judgeRelease(s sight[base]) []checks.Finding {
 
 // unversioned says whether a node has no file that tells its release: it comes
 // with carbonio-core, which not every node has.
-func unversioned(v checks.Vantage) bool { return v.ReleaseFrom == "" || v.ReleaseFrom == checks.Assumed }
+func unversioned(v checks.Vantage) bool {
+	return v.ReleaseFrom == "" || v.ReleaseFrom == checks.Assumed
+}
 
 // read says whether the release of a node was read there, or given.
 func read(v checks.Vantage) bool {

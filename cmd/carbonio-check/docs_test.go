@@ -70,7 +70,7 @@ func TestReferencePage(t *testing.T) {
 // The page on the configuration lists every setting, with its default.
 func TestConfigurationPage(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("\n| key | default | what it is | source |\n|---|---|---|---|\n")
+	b.WriteString("\n| key | default | bounds | what it is | source |\n|---|---|---|---|---|\n")
 	for _, s := range catalogue(t).Settings() {
 		about := s.About()
 		key := "`" + about.Key + "`"
@@ -81,7 +81,7 @@ func TestConfigurationPage(t *testing.T) {
 		for _, source := range about.Sources {
 			sources = append(sources, source.String())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", key, shownDefault(about), about.Doc, strings.Join(sources, "; "))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", key, shownDefault(about), about.Bounds, about.Doc, strings.Join(sources, "; "))
 	}
 	drawn(t, "../../docs/configuration.md", "settings", b.String()+"\n")
 }
@@ -164,6 +164,16 @@ func sample(indent, key string, about checks.About) string {
 	out := ""
 	for line := range strings.SplitSeq(wrap(about.Doc, 90-len(indent)), "\n") {
 		out += indent + "# " + line + "\n"
+	}
+	var facts []string
+	if about.Unit != "" {
+		facts = append(facts, about.Unit)
+	}
+	if about.Bounds != "" {
+		facts = append(facts, about.Bounds)
+	}
+	if len(facts) > 0 {
+		out += indent + "# (" + strings.Join(facts, ", ") + ")\n"
 	}
 	raw, _ := json.Marshal(about.Default)
 	value := string(raw)
