@@ -82,8 +82,8 @@ func Release(host checks.Host) (platform.Release, string, error) {
 // Installed tells which components of Carbonio the packages on the machine
 // make up: none before the installation, platform.Every where packages of
 // Carbonio are there but none that tells a component.
-func Installed(host checks.Host) ([]platform.Component, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), packageTimeout)
+func Installed(ctx context.Context, host checks.Host) ([]platform.Component, error) {
+	ctx, cancel := context.WithTimeout(ctx, packageTimeout)
 	defer cancel()
 	names, err := packages.Installed(ctx, host)
 	if err != nil {

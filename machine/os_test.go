@@ -66,12 +66,12 @@ func TestInstalled(t *testing.T) {
 		Files: checkstest.Files(nil),
 		Run:   checkstest.Commands(map[string]string{`rpm -qa --qf %{NAME}\n`: "carbonio-mta\nbash\n"}),
 	}
-	got, err := Installed(host)
+	got, err := Installed(t.Context(), host)
 	require.NoError(t, err)
 	require.Equal(t, []platform.Component{platform.MTA}, got)
 
 	host.Run = checkstest.Commands(nil)
-	_, err = Installed(host)
+	_, err = Installed(t.Context(), host)
 	require.ErrorContains(t, err, "what of Carbonio is installed")
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -77,9 +78,7 @@ func healthy(change map[string]fakedns.Answer) fakedns.Zone {
 		fakedns.Reverse("10.0.0.7"):      {"PTR " + mbox + "."},
 		fakedns.Reverse("203.0.113.124"): {"PTR mail.example.com."},
 	})
-	for key, answer := range change {
-		zone[key] = answer
-	}
+	maps.Copy(zone, change)
 	return zone
 }
 
@@ -368,9 +367,7 @@ func TestScenarios(t *testing.T) {
 // observe looks at everything that the scenario's machine gives to look at.
 func observe(t *testing.T, s checks.Scope, sc scenario) []checks.Observation {
 	files := map[string]string{"etc/hosts": hosts, "etc/resolv.conf": resolv}
-	for name, text := range sc.files {
-		files[name] = text
-	}
+	maps.Copy(files, sc.files)
 	if sc.zones == nil {
 		sc.zones = zones(healthy(nil))
 	}

@@ -126,7 +126,8 @@ func localhostFix(missing bool, others []platform.HostsLine) string {
 	if len(others) > most {
 		return ""
 	}
-	out := "sed -i -E"
+	var out strings.Builder
+	out.WriteString("sed -i -E")
 	for _, l := range others {
 		edit := `s/(\s)localhost(\s|$)/\1/g`
 		switch {
@@ -135,14 +136,14 @@ func localhostFix(missing bool, others []platform.HostsLine) string {
 		case len(l.Names) == 1:
 			edit = "s/^/# /"
 		}
-		out += fmt.Sprintf(" -e '%d%s'", l.Line, edit)
+		fmt.Fprintf(&out, " -e '%d%s'", l.Line, edit)
 	}
 	add := appendLine("127.0.0.1 localhost")
 	switch {
 	case len(others) == 0:
 		return add
 	case missing:
-		return out + " /etc/hosts\n" + add
+		return out.String() + " /etc/hosts\n" + add
 	}
-	return out + " /etc/hosts"
+	return out.String() + " /etc/hosts"
 }

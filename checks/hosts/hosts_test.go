@@ -196,7 +196,7 @@ func FuzzJudge(f *testing.F) {
 			key := found.Check.ID + " " + found.Target + " " + found.Vantage
 			require.False(t, targets[key], "%s is listed twice", key)
 			targets[key] = true
-			for _, l := range strings.Split(found.Remedy, "\n") {
+			for l := range strings.SplitSeq(found.Remedy, "\n") {
 				require.Regexp(t, safe, l)
 			}
 		}

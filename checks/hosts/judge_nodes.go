@@ -61,7 +61,7 @@ func (v view) judgeOwnLine(l platform.HostsLine, want string) checks.Finding {
 func (v view) ownLines() []platform.HostsLine {
 	out := v.lookup(v.Vantage)
 	if first := short(v.Hostname); first != "" && !strings.EqualFold(first, "localhost") {
-		out = append(out[:len(out):len(out)], v.lookup(v.Hostname)...)
+		out = append(slices.Clip(out), v.lookup(v.Hostname)...)
 	}
 	return out
 }

@@ -231,7 +231,7 @@ func (l *lint) rolesOf(group platform.Component, key, lead, follow string) check
 	seen := listed(members, key, has)
 	leaders := cluster.Those(members, func(h string) bool { return has[h] == lead })
 	odd := cluster.Those(members, func(h string) bool { return has[h] != lead && has[h] != follow })
-	problem := ""
+	var problem string
 	switch {
 	case len(odd) > 0:
 		problem = fmt.Sprintf("%s of %s is %q, neither %s nor %s", key, odd[0], has[odd[0]], lead, follow)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -182,9 +183,7 @@ var healthy = map[string]string{
 func with(changes map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, m := range []map[string]string{healthy, changes} {
-		for k, v := range m {
-			out[k] = v
-		}
+		maps.Copy(out, m)
 	}
 	return out
 }

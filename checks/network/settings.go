@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -91,7 +92,7 @@ func (o Outbound) check() error {
 	case o.Port < 1 || o.Port > 65535:
 		return fmt.Errorf("port %d: want 1 to 65535", o.Port)
 	case len(o.Components) == 0:
-		return fmt.Errorf(`components: nobody needs it; ["*"] is every node`)
+		return errors.New(`components: nobody needs it; ["*"] is every node`)
 	case o.OS != "" && o.OS != "ubuntu" && o.OS != "rhel":
 		return fmt.Errorf("os %q: want ubuntu, rhel or nothing", o.OS)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -268,7 +269,7 @@ func (v view) judgeVersion(m member) checks.Finding {
 
 func judgeServer(scope checks.Scope, b checks.Basis, node string, runs, newest int) checks.Finding {
 	release := scope.Vantage(node).Release
-	saw, want := number(runs), fmt.Sprint(wanted)
+	saw, want := number(runs), strconv.Itoa(wanted)
 	switch {
 	case runs/10000 < wanted && !release.Before(platform.R25_6):
 		return version.Fail(b, node, "%s runs PostgreSQL %s, but Carbonio %s needs %s", node, saw, release, want).Saw(saw).Wanted(want).

@@ -174,24 +174,24 @@ var tolerance = &checks.Check{
 }
 
 func memberTargets(scope checks.Scope, _ checks.Host) ([]target, error) {
-	return databaseNodes(scope, clustered(scope), portPatroni, checks.Nothing{})
+	return databaseNodes(scope, clustered(scope), portPatroni, checks.Nothing{}), nil
 }
 
 func loginTargets(scope checks.Scope, host checks.Host) ([]checks.Target[platform.Login], error) {
 	who := login.In(scope)
-	return databaseNodes(scope, who.User != "" && host.Secret != nil, portPostgres, who)
+	return databaseNodes(scope, who.User != "" && host.Secret != nil, portPostgres, who), nil
 }
 
 // databaseNodes are a port of each database node, where they are wanted.
-func databaseNodes[Ask any](scope checks.Scope, wanted bool, port int, ask Ask) ([]checks.Target[Ask], error) {
+func databaseNodes[Ask any](scope checks.Scope, wanted bool, port int, ask Ask) []checks.Target[Ask] {
 	if !wanted {
-		return nil, nil
+		return nil
 	}
 	var out []checks.Target[Ask]
 	for _, n := range scope.Topology.With(platform.Database) {
 		out = append(out, checks.Target[Ask]{Name: n.Name, Node: n.Name, Address: n.At(port), Ask: ask})
 	}
-	return out, nil
+	return out
 }
 
 func serviceTargets(scope checks.Scope, _ checks.Host) ([]target, error) {

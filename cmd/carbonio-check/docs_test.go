@@ -141,7 +141,7 @@ func TestConfigurationSample(t *testing.T) {
 func grouped(text string) string {
 	head, rest, _ := strings.Cut(text, "\n\n")
 	parts, order := map[string]string{}, []string{}
-	for _, part := range strings.Split(rest, "\n\n") {
+	for part := range strings.SplitSeq(rest, "\n\n") {
 		name, body, _ := strings.Cut(strings.TrimPrefix(part, "\n"), "\n")
 		if !strings.HasSuffix(name, ":") || strings.HasPrefix(name, "#") {
 			name, body = part, ""

@@ -28,7 +28,7 @@ func (f *flags) scope(ctx context.Context, sel runner.Selection) (checks.Scope, 
 	if err != nil {
 		return checks.Scope{}, host, err
 	}
-	installed, err := machine.Installed(host)
+	installed, err := machine.Installed(ctx, host)
 	if err != nil && f.phase == "" && !sel.Only("inventory") {
 		return checks.Scope{}, host, fmt.Errorf("cannot tell whether Carbonio is installed here: %w; say so with --phase", err)
 	}
