@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -115,6 +116,18 @@ func mayImport(dir string) []string {
 		return []string{"platform", "checks", "fixtures", "machine", "s3bench", "runner"}
 	}
 	return []string{"platform", "checks", "machine", "runner", "report", "s3bench", "terminal", "fixtures"}
+}
+
+// The kinds of looks are words of the format of observations files: changing one
+// makes files unreadable, and is never by chance.
+func TestLooks(t *testing.T) {
+	var b strings.Builder
+	for _, m := range catalogue(t).Modules() {
+		for _, l := range m.Looks() {
+			fmt.Fprintf(&b, "%s.%s\n", m.Name, l.Name())
+		}
+	}
+	checkstest.Golden(t, "testdata/looks.txt", b.String())
 }
 
 // Each library stands behind one file.
