@@ -115,6 +115,9 @@ func TestJudgeHAProxy(t *testing.T) {
 				require.Equal(t, checks.Status(status), f.Status, f.Message)
 				require.Contains(t, f.Message, says)
 			}
+			if name == "a directory down" {
+				require.Equal(t, []checks.Need{checks.PortOf("svc2.example.com", portDirectory, "tcp"), checks.PingOf("svc2.example.com")}, got[1].Needs)
+			}
 		})
 	}
 }
