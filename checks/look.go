@@ -77,42 +77,73 @@ func (l *Look[Ask, Seen]) Plan(scope Scope, host Host) ([]Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Planned, 0, len(targets))
-	for _, t := range targets {
-		ask, err := rawAsk(t.Ask)
+	out := make([]Planned, len(targets))
+	for i, t := range targets {
+		ask, err := encodeAsk(t.Ask)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", l.Kind, t.Name, err)
 		}
-		out = append(out, Planned{
-			Kind:    l.Kind,
-			Target:  Target[json.RawMessage]{t.Name, t.Node, t.Address, ask},
-			Timeout: l.Timeout, Grace: l.Grace, Alone: l.Alone,
-			Observe: func(ctx context.Context, host Host) (json.RawMessage, error) { return l.observe(ctx, host, t) },
-		})
+		out[i] = Planned{
+			Kind: l.Kind, Timeout: l.Timeout, Grace: l.Grace, Alone: l.Alone,
+			Target: Target[json.RawMessage]{t.Name, t.Node, t.Address, ask},
+			Observe: func(ctx context.Context, host Host) (json.RawMessage, error) {
+				seen, err := l.Observe(ctx, host, t)
+				return encodeSeen(seen, *new(Seen), err)
+			},
+		}
 	}
 	return out, nil
 }
 
-func rawAsk[Ask any](ask Ask) (json.RawMessage, error) {
-	if _, none := any(ask).(Nothing); none {
+// What follows is written once for all types: a method of a generic type is in the
+// program as often as there are looks.
+
+func encodeAsk(ask any) (json.RawMessage, error) {
+	if _, none := ask.(Nothing); none {
 		return nil, nil
 	}
 	return json.Marshal(ask)
 }
 
-// observe makes the look. A zero value beside an error is nothing seen.
-func (l *Look[Ask, Seen]) observe(ctx context.Context, host Host, t Target[Ask]) (json.RawMessage, error) {
-	seen, err := l.Observe(ctx, host, t)
+// encodeSeen is what was seen as JSON. A zero value beside an error is nothing seen.
+func encodeSeen(seen, zero any, err error) (json.RawMessage, error) {
 	raw, jsonErr := json.Marshal(seen)
 	if jsonErr != nil {
 		return nil, errors.Join(err, jsonErr)
 	}
 	if err != nil {
-		if zero, zeroErr := json.Marshal(*new(Seen)); zeroErr == nil && string(zero) == string(raw) {
+		if none, zeroErr := json.Marshal(zero); zeroErr == nil && string(none) == string(raw) {
 			return nil, err
 		}
 	}
 	return raw, err
+}
+
+// decode reads an observation into what was asked and what was seen, and says
+// whether that is there, and why not all of it is.
+func decode(o Observation, ask, seen any) (got bool, why Unseen) {
+	if o.Unseen != nil {
+		why = *o.Unseen
+	}
+	if len(o.Target.Ask) > 0 {
+		if err := json.Unmarshal(o.Target.Ask, ask); err != nil {
+			return false, unreadable(err)
+		}
+	}
+	switch {
+	case len(o.Data) == 0 && why == Unseen{}:
+		return false, Unseen{Defective, "the observation is empty"}
+	case len(o.Data) == 0:
+		return false, why
+	}
+	if err := json.Unmarshal(o.Data, seen); err != nil {
+		return false, unreadable(err)
+	}
+	return true, why
+}
+
+func unreadable(err error) Unseen {
+	return Unseen{Defective, fmt.Sprintf("unreadable observation: %v", err)}
 }
 
 func (l *Look[Ask, Seen]) verify() error {
@@ -151,24 +182,8 @@ func (l *Look[Ask, Seen]) sight(o Observation) Sight[Ask, Seen] {
 		Target:  Target[Ask]{Name: o.Target.Name, Node: o.Target.Node, Address: o.Target.Address},
 		Vantage: o.Vantage, At: o.At, Took: o.Took,
 	}
-	if o.Unseen != nil {
-		s.unseen = *o.Unseen
-	}
-	if len(o.Target.Ask) > 0 {
-		if err := json.Unmarshal(o.Target.Ask, &s.Target.Ask); err != nil {
-			s.unseen = Unseen{Defective, fmt.Sprintf("unreadable observation: %v", err)}
-			return s
-		}
-	}
-	switch {
-	case len(o.Data) > 0:
-		if err := json.Unmarshal(o.Data, &s.seen); err != nil {
-			s.seen, s.unseen = *new(Seen), Unseen{Defective, fmt.Sprintf("unreadable observation: %v", err)}
-			return s
-		}
-		s.got = true
-	case s.unseen == Unseen{}:
-		s.unseen = Unseen{Defective, "the observation is empty"}
+	if s.got, s.unseen = decode(o, &s.Target.Ask, &s.seen); !s.got {
+		s.seen = *new(Seen) // not half of what could not be read
 	}
 	return s
 }

@@ -41,7 +41,7 @@ func run(args []string) int {
 
 	suite, err := assemble()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "carbonio-check: a defect of its catalogue, please report it: %v\n", err)
+		fmt.Fprintf(os.Stderr, "carbonio-check: a defect in its catalogue, please report it: %v\n", err)
 		return exitCannotRun
 	}
 	root := newRoot(suite)
@@ -58,10 +58,10 @@ func run(args []string) int {
 	return exitCannotRun
 }
 
-const rootLong = `carbonio-check tells whether a Carbonio node, and the whole platform, is fit:
-what is wrong, why it matters, and the command that puts it right.
-It changes nothing; in a bucket that you name it writes objects of its own, and
-removes them again.`
+const rootLong = `carbonio-check checks a Carbonio node, or the whole platform: it reports what is
+wrong, why it matters, and the command that fixes it.
+It changes nothing, except that it writes objects of its own to a bucket that you
+configure, and removes them again.`
 
 const rootExample = `  carbonio-check all                        every subject, on this node
   carbonio-check all -i inventory           … knowing the whole platform
@@ -69,7 +69,7 @@ const rootExample = `  carbonio-check all                        every subject, 
   carbonio-check all -o junit=report.xml    for a CI server
   carbonio-check observe all > node.json    look only; judge later, or elsewhere
   carbonio-check judge node1.json node2.json
-  carbonio-check explain hosts.syntax       why, and how to put it right
+  carbonio-check explain hosts.syntax       why, and how to fix it
 
 Exit status: 0 nothing failed, 1 something failed, 2 could not run,
 3 nothing failed but something is unknown, or nothing was checked, 4 only warnings
@@ -79,12 +79,12 @@ func newRoot(suite checks.Suite) *cobra.Command {
 	f := newFlags(suite)
 	root := &cobra.Command{
 		Use:               "carbonio-check {all | SUBJECT… | CHECK…}",
-		Short:             "Is this Carbonio node, and the whole platform, fit?",
+		Short:             "Check a Carbonio node, or the whole platform",
 		Long:              rootLong,
 		Example:           rootExample,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeChecks(suite),
-		Version:           version(),
+		Version:           versionLine(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -98,7 +98,6 @@ func newRoot(suite checks.Suite) *cobra.Command {
 	}
 	f.forLooking(root)
 	f.forReport(root)
-	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newObserve(suite), newJudge(suite), newDiff(), newList(suite), newExplain(suite), newS3bench(suite), newDemo(suite), newVersion())
 	completion(root)

@@ -24,7 +24,7 @@ func newObserve(suite checks.Suite) *cobra.Command {
 		Use:   "observe [all | SUBJECT… | CHECK…]",
 		Short: "Look at this node and write what was seen, without judging it",
 		Long: `Look at this node and write what was seen to standard output, as JSON Lines.
-The observations hold no secret. Judge them later, elsewhere, or together with
+The observations contain no secrets. Judge them later, elsewhere, or together with
 those of other nodes: carbonio-check judge FILE…`,
 		Example: `  carbonio-check observe -i inventory > $(hostname -f).json
   carbonio-check observe dns network | ssh ctl carbonio-check judge -`,
@@ -51,11 +51,11 @@ func newJudge(suite checks.Suite) *cobra.Command {
 	f := newFlags(suite)
 	cmd := &cobra.Command{
 		Use:   "judge FILE…",
-		Short: "Judge observations: of one node, or of all together",
+		Short: "Judge observations of one node, or of several together",
 		Long: `Judge what carbonio-check observe wrote. With the files of several nodes the
 platform is judged as a whole. A file named - is standard input. The same files
-always give the same report. What a file that was cut or changed does not hold is
-unknown. Thresholds are those of who judges: of -c, else the defaults.`,
+always give the same report. What is missing from a truncated or changed file is
+unknown. The thresholds are those given here with -c, else the defaults.`,
 		Example: `  carbonio-check judge node*.json
   carbonio-check judge -c stricter.yaml yesterday.json -o json`,
 		Args: cobra.MinimumNArgs(1),
@@ -152,8 +152,8 @@ func newList(suite checks.Suite) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [SUBJECT…]",
 		Short: "List the checks, and which apply here",
-		Long: `List the checks. One that does not apply to this node, or not now, is followed by
-the reason.`,
+		Long: `List the checks. A check that does not apply to this node, or not at present, is
+followed by the reason.`,
 		Example:           "  carbonio-check list\n  carbonio-check list dns network\n  carbonio-check list -i inventory --as mbox1.example.com",
 		ValidArgsFunction: completeChecks(suite),
 		RunE: func(cmd *cobra.Command, words []string) error {
@@ -208,7 +208,7 @@ func (f *flags) applicability(ctx context.Context, sel runner.Selection) (func(*
 func newExplain(suite checks.Suite) *cobra.Command {
 	return &cobra.Command{
 		Use:               "explain CHECK…",
-		Short:             "Say why a check matters, how to look by hand, and how to put it right",
+		Short:             "Explain why a check matters, how to check by hand, and how to fix it",
 		Example:           "  carbonio-check explain hosts.syntax",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeChecks(suite),
@@ -307,14 +307,14 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintln(out(cmd), versionLine())
+			fmt.Fprintln(out(cmd), "carbonio-check version", versionLine())
 			return nil
 		},
 	}
 }
 
 func versionLine() string {
-	return fmt.Sprintf("carbonio-check %s (%s, %s/%s), knows Carbonio up to %s",
+	return fmt.Sprintf("%s (%s, %s/%s), knows Carbonio up to %s",
 		version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, platform.Newest)
 }
 
