@@ -33,15 +33,15 @@ func (b Bucket) Check() error {
 	case b.Endpoint == "":
 		return errors.New("endpoint is missing: want a URL such as https://s3.example.com:9000")
 	case strings.Contains(b.Endpoint, "@"):
-		return errors.New("endpoint holds credentials: take them out, and name them with access_key and secret_key")
+		return errors.New("endpoint contains credentials: remove them, and refer to them with access_key and secret_key")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return errors.New("endpoint is not a URL such as https://s3.example.com:9000")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("endpoint has more than scheme, host and port: the name of the bucket goes to bucket")
+		return errors.New("endpoint has more than scheme, host and port: the name of the bucket belongs in bucket")
 	case b.Bucket == "":
-		return errors.New("bucket is missing: want the name of one that exists")
+		return errors.New("bucket is missing: want the name of an existing bucket")
 	case strings.ContainsAny(b.Bucket, "/ \t\r\n?#"):
-		return fmt.Errorf("bucket %q: not a name of a bucket", b.Bucket)
+		return fmt.Errorf("bucket %q: not a bucket name", b.Bucket)
 	}
 	if err := b.AccessKey.Check(); err != nil {
 		return fmt.Errorf("access_key: %w", err)

@@ -23,13 +23,13 @@ func TestBucketCheck(t *testing.T) {
 		"no host":        {func(b *Bucket) { b.Endpoint = "http://:9000" }, "endpoint is not a URL"},
 		"bucket in path": {func(b *Bucket) { b.Endpoint += "/carbonio-ha" }, "endpoint has more"},
 		"query":          {func(b *Bucket) { b.Endpoint += "?x=hunter2" }, "endpoint has more"},
-		"credentials":    {func(b *Bucket) { b.Endpoint = "http://minio:hunter2@10.0.0.7:9000" }, "endpoint holds credentials"},
+		"credentials":    {func(b *Bucket) { b.Endpoint = "http://minio:hunter2@10.0.0.7:9000" }, "endpoint contains credentials"},
 		"broken, with credentials": {
-			func(b *Bucket) { b.Endpoint = "http://minio:hunter2%zz@10.0.0.7:bad" }, "endpoint holds credentials",
+			func(b *Bucket) { b.Endpoint = "http://minio:hunter2%zz@10.0.0.7:bad" }, "endpoint contains credentials",
 		},
 		"broken":         {func(b *Bucket) { b.Endpoint = "http://10.0.0.7:hunter2" }, "endpoint is not a URL"},
 		"no bucket":      {func(b *Bucket) { b.Bucket = "" }, "bucket is missing"},
-		"bucket and key": {func(b *Bucket) { b.Bucket = "a/b" }, "not a name of a bucket"},
+		"bucket and key": {func(b *Bucket) { b.Bucket = "a/b" }, "not a bucket name"},
 		"no access key":  {func(b *Bucket) { b.AccessKey = SecretRef{} }, "access_key: want one of env"},
 		"both":           {func(b *Bucket) { b.SecretKey.Env = "X" }, "secret_key: want one of env"},
 	} {

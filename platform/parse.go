@@ -59,7 +59,7 @@ func ParseInventory(file string, r io.Reader) (*Inventory, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(b) > maxInventory {
-		return nil, fmt.Errorf("%s: larger than %d MiB: no inventory of Carbonio is", file, maxInventory>>20)
+		return nil, fmt.Errorf("%s: larger than %d MiB, too large for an inventory", file, maxInventory>>20)
 	}
 	text, hasBOM := strings.CutPrefix(string(b), bom)
 	if err := foreign(text); err != nil {
@@ -83,12 +83,12 @@ var yamlLine = regexp.MustCompile(`^(---|%YAML|[A-Za-z_][\w.-]*:(\s|$))`)
 
 // foreign recognises the forms of inventory that this parser does not read.
 func foreign(text string) error {
-	const want = `give the INI form of the Carbonio manual, [group] sections with one host a line ("ansible-inventory --list -i FILE" shows what to write there)`
+	const want = `give the INI form of the Carbonio manual, [group] sections with one host per line ("ansible-inventory --list -i FILE" shows what to write there)`
 	switch {
 	case strings.HasPrefix(text, vaultMark):
 		return errors.New(`encrypted with Ansible Vault: decrypt it into a file of mode 600 (ansible-vault decrypt --output PLAIN FILE) and give that one`)
 	case strings.HasPrefix(text, "#!"):
-		return fmt.Errorf("a script that makes an inventory: %s", want)
+		return fmt.Errorf("a script that generates an inventory: %s", want)
 	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -131,11 +131,11 @@ type parser struct {
 // parse takes one line.
 func (p *parser) parse(line string) error {
 	if len(line) > maxLine {
-		return fmt.Errorf("a line of %d bytes, the longest may have %d", len(line), maxLine)
+		return fmt.Errorf("a line of %d bytes is longer than the limit of %d", len(line), maxLine)
 	}
 	if i := strings.IndexFunc(line, breaksLine); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(line[i:])
-		return fmt.Errorf("a control character, %U, which does not belong in an inventory", r)
+		return fmt.Errorf("a control character, %U, which an inventory must not contain", r)
 	}
 	line = strings.TrimSpace(line)
 	if line == "" || isComment(line) {
@@ -175,7 +175,7 @@ func (p *parser) header(line string) (bool, error) {
 	m := sectionLine.FindStringSubmatch(line)
 	if m == nil {
 		if bracketed.MatchString(line) {
-			return true, errors.New("expected a section: [group], [group:vars] or [group:children], a comment behind it begins with #")
+			return true, errors.New("expected a section: [group], [group:vars] or [group:children], a comment after it begins with #")
 		}
 		return false, nil
 	}
@@ -232,7 +232,7 @@ func (p *parser) newVar(key, value string) (Var, error) {
 		return Var{}, errors.New("expected key=value: a key is one word")
 	}
 	if strings.HasPrefix(value, "!vault") || strings.Contains(value, vaultMark) {
-		return Var{}, fmt.Errorf("the value of %.80s is encrypted with Ansible Vault: move it to group_vars, the inventory of Carbonio needs no secret", key)
+		return Var{}, fmt.Errorf("the value of %.80s is encrypted with Ansible Vault: move it to group_vars, because a Carbonio inventory needs no secret", key)
 	}
 	if promisesSecret(key) {
 		value = Hidden
@@ -375,11 +375,11 @@ func split(line string) ([]string, error) {
 func (p *parser) finish() error {
 	for _, g := range p.inv.Groups {
 		if !p.declared[g.Name] {
-			return fmt.Errorf("%s:%d: [%s:vars] for a group that is nowhere declared: expected a section [%s] too", p.inv.File, g.Line, g.Name, g.Name)
+			return fmt.Errorf("%s:%d: [%s:vars] for a group that is not declared: expected a section [%s] too", p.inv.File, g.Line, g.Name, g.Name)
 		}
 		for _, c := range g.Children {
 			if !p.declared[c.Name] {
-				return fmt.Errorf("%s:%d: the group %s is nowhere declared: expected a section [%s] too", p.inv.File, c.Line, c.Name, c.Name)
+				return fmt.Errorf("%s:%d: the group %s is not declared: expected a section [%s] too", p.inv.File, c.Line, c.Name, c.Name)
 			}
 		}
 	}
@@ -401,7 +401,7 @@ func (p *parser) acyclic(name string, done, above map[string]bool) error {
 	above[name] = true
 	for _, c := range p.inv.Groups[i].Children {
 		if above[c.Name] || c.Name == "all" {
-			return fmt.Errorf("%s:%d: the group %s would hold itself: take %s out of [%s:children]", p.inv.File, c.Line, c.Name, c.Name, name)
+			return fmt.Errorf("%s:%d: the group %s contains itself: remove %s from [%s:children]", p.inv.File, c.Line, c.Name, c.Name, name)
 		}
 		if err := p.acyclic(c.Name, done, above); err != nil {
 			return err

@@ -22,7 +22,7 @@ func hostNames(pattern string) (names []string, port string, err error) {
 		return nil, "", fmt.Errorf("expected a host name, found a word of %d bytes", len(pattern))
 	}
 	if key, _, ok := strings.Cut(pattern, "="); ok {
-		return nil, "", fmt.Errorf("expected a host name, found a variable (%q): the variables of a group stand in a section [group:vars]", key)
+		return nil, "", fmt.Errorf("expected a host name, found a variable (%q): the variables of a group belong in a section [group:vars]", key)
 	}
 	name := pattern
 	for _, form := range []*regexp.Regexp{ipv6Port, hostPort} {
@@ -123,7 +123,7 @@ func limits(begin, end string) (first, last int, show func(int) string, err erro
 	show = func(i int) string { return fmt.Sprintf("%0*d", width, i) }
 	if len(begin) > 1 && begin[0] == '0' {
 		if width = len(begin); len(end) != width {
-			return 0, 0, nil, errors.New("expected both ends of the range in the same width, such as [01:20]")
+			return 0, 0, nil, errors.New("expected both ends of the range to have the same width, such as [01:20]")
 		}
 	}
 	if len(begin) == 1 && len(end) == 1 && !ok1 && !ok2 {
@@ -164,7 +164,7 @@ func acceptableName(name string) error {
 		case r == ':':
 			return fmt.Errorf("expected a host name, or host:port, found %q", name)
 		case !strings.ContainsRune(".-_", r) && !unicode.In(r, unicode.L, unicode.Nd, unicode.M):
-			return fmt.Errorf("expected a host name, found %q: no name holds %q", name, r)
+			return fmt.Errorf("expected a host name, found %q: a name cannot contain %q", name, r)
 		}
 	}
 	if strings.Trim(name, ".-_") == "" {

@@ -122,13 +122,13 @@ func WithoutInventory(self string, installed []Component, hosts []HostsLine) Top
 		me.Components = slices.Clone(installed)
 		t.Assumed = "no inventory: the components of this node are those of its packages"
 		if !alone {
-			t.Assumed += ", those of the other nodes are unknown, give it with -i"
+			t.Assumed += ", those of the other nodes are unknown; give an inventory with -i"
 		}
 	case alone:
 		me.Components = singleServer()
-		t.Assumed = "no inventory: judged as a single server, every component on this node"
+		t.Assumed = "no inventory: judged as a single server, with every component on this node"
 	default:
-		t.Assumed = "no inventory: the components of the nodes are unknown, give it with -i"
+		t.Assumed = "no inventory: the components of the nodes are unknown; give an inventory with -i"
 	}
 	return t
 }

@@ -92,7 +92,7 @@ func TestResolve(t *testing.T) {
 func TestWithoutInventory(t *testing.T) {
 	lone := ParseHosts("127.0.0.1 localhost\n127.0.1.1 core.example.com core\n0.0.0.0 ads.example.com\n8.8.8.8 dns.google.com\n10.0.0.9 a.dmz.example.com\n")
 	alone := WithoutInventory("core.example.com", nil, lone)
-	require.Equal(t, "no inventory: judged as a single server, every component on this node", alone.Assumed)
+	require.Equal(t, "no inventory: judged as a single server, with every component on this node", alone.Assumed)
 	require.Len(t, alone.Nodes, 1)
 	require.Len(t, alone.Nodes[0].Components, len(Components)-4)
 	require.False(t, alone.Nodes[0].Has(Kafka, ZooKeeper, Replica, DBConnector))
@@ -104,7 +104,7 @@ func TestWithoutInventory(t *testing.T) {
 		{Name: "CORE.example.com", Address: netip.MustParseAddr("10.0.0.1"), AddressFrom: "/etc/hosts"},
 		{Name: "mbox1.example.com", Address: netip.MustParseAddr("10.0.0.2"), AddressFrom: "/etc/hosts"},
 	}, unknown.Nodes)
-	require.Equal(t, "no inventory: the components of the nodes are unknown, give it with -i", unknown.Assumed)
+	require.Equal(t, "no inventory: the components of the nodes are unknown; give an inventory with -i", unknown.Assumed)
 
 	installed := WithoutInventory("core.example.com", []Component{MTA}, many)
 	require.Equal(t, []Component{MTA}, installed.Nodes[0].Components)
