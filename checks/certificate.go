@@ -118,7 +118,7 @@ func (c Certificate) Fault(at time.Time) Fault {
 func (c Certificate) Words(at time.Time, name string) string {
 	switch c.Fault(at) {
 	case NoCertificate:
-		return "is missing: the server shows none"
+		return "is missing: the server presents none"
 	case Expired:
 		return "expired on " + c.Until.UTC().Format(time.DateOnly)
 	case NotYetValid:

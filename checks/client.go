@@ -76,15 +76,15 @@ func (c *Client) Get(ctx context.Context, url string, header http.Header) (Answe
 	body, err := io.ReadAll(io.LimitReader(resp.Body, c.Max+1))
 	switch {
 	case err != nil:
-		return Answer{}, fmt.Errorf("the answer breaks off: %w", err)
+		return Answer{}, fmt.Errorf("the response ends early: %w", err)
 	case int64(len(body)) > c.Max:
-		return Answer{}, fmt.Errorf("the answer is larger than %d bytes", c.Max)
+		return Answer{}, fmt.Errorf("the response is larger than %d bytes", c.Max)
 	}
 	return Answer{resp.StatusCode, resp.Header, body}, nil
 }
 
 // ErrNotJSON is the error of an answer that is not the JSON expected.
-var ErrNotJSON = errors.New("it is not the JSON expected there")
+var ErrNotJSON = errors.New("it is not the expected JSON")
 
 // JSON reads an answer into a value, when it holds no more values than can be
 // borne.
@@ -118,7 +118,7 @@ func DecodeJSON(text []byte, into any) error {
 		case b == '{' || b == '[':
 			elements++
 			if depth++; depth > maxDepth {
-				return fmt.Errorf("the answer is nested deeper than %d", maxDepth)
+				return fmt.Errorf("the response is nested deeper than %d", maxDepth)
 			}
 		case b == '}' || b == ']':
 			depth--
@@ -126,7 +126,7 @@ func DecodeJSON(text []byte, into any) error {
 			elements++
 		}
 		if elements > maxElements {
-			return fmt.Errorf("the answer holds more than %d values", maxElements)
+			return fmt.Errorf("the response holds more than %d values", maxElements)
 		}
 	}
 	if err := json.Unmarshal(text, into); err != nil {

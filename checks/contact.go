@@ -55,17 +55,17 @@ func (c Contact) String() string {
 	case Silent:
 		return "does not respond"
 	case Rejected:
-		return fmt.Sprintf("cannot be reached: %s says %s", c.By, c.Words)
+		return fmt.Sprintf("is unreachable according to %s: %s", c.By, c.Words)
 	case Unreachable:
-		return "cannot be reached: " + c.Words
+		return "is unreachable: " + c.Words
 	case Mute:
 		return "accepts connections but does not respond"
 	case HungUp:
 		return "accepts connections and closes them without a response"
 	case Stranger:
-		return "responds, but what responds is no " + c.Words
+		return "responds, but not as a " + c.Words
 	case Broken:
-		return "breaks the connection off: " + c.Words
+		return "drops the connection: " + c.Words
 	}
 	return ""
 }

@@ -138,7 +138,7 @@ func TestAFindingRestsOnWhatWasSeen(t *testing.T) {
 		assert.Equal(t, want.fail == checks.Unknown, warn.Status == checks.Unknown, i)
 		assert.Equal(t, want.fail == checks.Unknown, fail.Defect, "a verdict on nothing is a defect")
 	}
-	assert.Equal(t, "could not be seen: no answer within 5s", check.Pass(s[1], "x", "open").Message)
+	assert.Equal(t, "could not be seen: no response within 5s", check.Pass(s[1], "x", "open").Message)
 	assert.Equal(t, "could not be seen: not for you", check.Unseen(s[2], "x").Message)
 	assert.Equal(t, checks.Pass, check.Pass(s[1].Proof().Part(), "x", "what was seen is enough").Status)
 	assert.Equal(t, checks.Unknown, check.Pass(checks.Proof{}, "x", "nothing").Status)
@@ -336,13 +336,13 @@ func TestScope(t *testing.T) {
 // Each reason in words, in one place.
 func TestUnseenInWords(t *testing.T) {
 	for want, u := range map[string]checks.Unseen{
-		checks.ErrNoAddress.Error():            {Code: checks.NoAddress},
-		"no answer within 5s":                  {Code: checks.TimedOut, Words: "5s"},
-		"no answer within the time-out":        {Code: checks.TimedOut},
-		"the deadline of the run was over":     {Code: checks.RunOver},
-		"the run was interrupted":              {Code: checks.Interrupted},
-		"this machine was too busy to tell: x": {Code: checks.Starved, Words: "x"},
-		"not looked at: nothing at this address responded to the looks before it": {Code: checks.HostSilent},
+		checks.ErrNoAddress.Error():                                   {Code: checks.NoAddress},
+		"no response within 5s":                                       {Code: checks.TimedOut, Words: "5s"},
+		"no response within the time-out":                             {Code: checks.TimedOut},
+		"the deadline of the run had passed":                          {Code: checks.RunOver},
+		"the run was interrupted":                                     {Code: checks.Interrupted},
+		"this machine was too busy: x":                                {Code: checks.Starved, Words: "x"},
+		"not looked at: nothing at this address had responded before": {Code: checks.HostSilent},
 		"boom":   {Code: checks.Failed, Words: "boom"},
 		"denied": {Code: checks.Denied},
 	} {
@@ -382,12 +382,12 @@ func TestContacts(t *testing.T) {
 		{ctx, nil, checks.Open, ""},
 		{ctx, op(syscall.ECONNREFUSED), checks.Refused, "refuses connections: nothing listens on the port"},
 		{ctx, op(syscall.ECONNRESET), checks.Refused, "refuses connections: nothing listens on the port"},
-		{ctx, op(syscall.EHOSTUNREACH), checks.Unreachable, "cannot be reached: no route to host"},
-		{ctx, op(syscall.ENETUNREACH), checks.Unreachable, "cannot be reached: network is unreachable"},
+		{ctx, op(syscall.EHOSTUNREACH), checks.Unreachable, "is unreachable: no route to host"},
+		{ctx, op(syscall.ENETUNREACH), checks.Unreachable, "is unreachable: network is unreachable"},
 		{ctx, op(syscall.ETIMEDOUT), checks.Silent, "does not respond"},
 		{ctx, os.ErrDeadlineExceeded, checks.Silent, "does not respond"},
 		{late, errors.New("whatever"), checks.Silent, "does not respond"},
-		{ctx, rejected, checks.Rejected, "cannot be reached: 10.0.0.1 says port unreachable"},
+		{ctx, rejected, checks.Rejected, "is unreachable according to 10.0.0.1: port unreachable"},
 	} {
 		c, err := checks.Dialled(tt.ctx, tt.err)
 		require.NoError(t, err)
@@ -403,8 +403,8 @@ func TestContacts(t *testing.T) {
 		{ctx, nil, checks.Open, ""},
 		{ctx, io.EOF, checks.HungUp, "accepts connections and closes them without a response"},
 		{late, errors.New("x"), checks.Mute, "accepts connections but does not respond"},
-		{ctx, errors.New("garbage"), checks.Broken, "breaks the connection off: garbage"},
-		{ctx, &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40123}, Err: errors.New("garbage")}, checks.Broken, "breaks the connection off: garbage"},
+		{ctx, errors.New("garbage"), checks.Broken, "drops the connection: garbage"},
+		{ctx, &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40123}, Err: errors.New("garbage")}, checks.Broken, "drops the connection: garbage"},
 	} {
 		c, err := checks.Spoken(tt.ctx, tt.err)
 		require.NoError(t, err)
@@ -419,8 +419,8 @@ func TestContacts(t *testing.T) {
 	}
 	_, err := checks.Dialled(ctx, errors.New("no such network"))
 	require.Error(t, err, "what nobody knows is not the peer's fault")
-	stranger := checks.Contact{State: checks.Stranger, Words: "ZooKeeper"}
-	assert.Equal(t, "responds, but what responds is no ZooKeeper", stranger.String())
+	stranger := checks.Contact{State: checks.Stranger, Words: "ZooKeeper server"}
+	assert.Equal(t, "responds, but not as a ZooKeeper server", stranger.String())
 	assert.True(t, stranger.Reached())
 	assert.False(t, checks.Contact{State: checks.Silent}.Reached())
 }
@@ -463,5 +463,5 @@ func TestZextras(t *testing.T) {
 	assert.Equal(t, "x exited with status 3", (&checks.ExitError{Name: "x", Code: 3}).Error())
 	icmp := &checks.RejectedError{By: netip.MustParseAddr("10.0.0.1"), Reason: "host unreachable", Err: io.EOF}
 	require.ErrorIs(t, icmp, io.EOF)
-	assert.True(t, strings.HasSuffix(icmp.Error(), "host unreachable, says 10.0.0.1"))
+	assert.True(t, strings.HasSuffix(icmp.Error(), "host unreachable, according to 10.0.0.1"))
 }

@@ -163,7 +163,7 @@ func (c *Check) Unseen(b Basis, target string) Finding {
 
 // WithoutAddress is the finding about a node that nobody knows an address of.
 func (c *Check) WithoutAddress(b Basis, target, node string) Finding {
-	return c.Unknown(b, target, "%s has no address: neither the inventory, /etc/hosts nor DNS names one", node).
+	return c.Unknown(b, target, "%s has no address in the inventory, /etc/hosts or DNS", node).
 		Needing(AddressOf(node)...)
 }
 

@@ -124,7 +124,9 @@ type RejectedError struct {
 	Err    error      // what the dial itself returned
 }
 
-func (e *RejectedError) Error() string { return fmt.Sprintf("%v: %s, says %s", e.Err, e.Reason, e.By) }
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("%v: %s, according to %s", e.Err, e.Reason, e.By)
+}
 
 func (e *RejectedError) Unwrap() error { return e.Err }
 

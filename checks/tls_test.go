@@ -74,7 +74,7 @@ func TestCertificates(t *testing.T) {
 	}
 	assert.Equal(t, "is not for svc2.example.com", checks.Examine([]*x509.Certificate{leaf}, "svc2.example.com", roots).Words(day(150), "svc2.example.com"))
 	assert.Contains(t, checks.Examine([]*x509.Certificate{leaf}, "svc1.example.com", x509.NewCertPool()).Words(day(150), ""), "is not trusted: x509: ")
-	assert.Equal(t, "is missing: the server shows none", checks.Examine(nil, "", roots).Words(day(150), ""))
+	assert.Equal(t, "is missing: the server presents none", checks.Examine(nil, "", roots).Words(day(150), ""))
 	assert.Equal(t, checks.OtherName, checks.Examine([]*x509.Certificate{leaf}, "svc2.example.com", roots).Fault(day(150)))
 	assert.Equal(t, checks.UntrustedCA, checks.Examine([]*x509.Certificate{leaf}, "svc1.example.com", x509.NewCertPool()).Fault(day(150)))
 	assert.Equal(t, checks.NoCertificate, checks.Examine(nil, "svc1.example.com", roots).Fault(day(150)))
@@ -131,15 +131,15 @@ func TestAClientReadsNoMoreThanItCanBear(t *testing.T) {
 			io.WriteString(w, "["+strings.Repeat("{},", 300_000)+"{}]")
 		}, "more than 200000 values"},
 		"deep":    {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("[", 100)) }, "nested deeper than 64"},
-		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, "not the JSON expected"},
+		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, "not the expected JSON"},
 		"broken": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
 			io.WriteString(w, "x")
-		}, "breaks off"},
+		}, "ends early"},
 		"quoted": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `[{"b\"[[":"{{{"}]`) }, ""},
 		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://198.51.100.1/", http.StatusFound)
-		}, "not the JSON expected"},
+		}, "not the expected JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			network, url := serve(t, tt.answer)

@@ -41,21 +41,21 @@ func (u Unseen) String() string {
 	case NoAddress:
 		return ErrNoAddress.Error()
 	case TimedOut:
-		return "no answer within " + cmp.Or(u.Words, "the time-out")
+		return "no response within " + cmp.Or(u.Words, "the time-out")
 	case RunOver:
-		return "the deadline of the run was over"
+		return "the deadline of the run had passed"
 	case Interrupted:
 		return "the run was interrupted"
 	case Starved:
-		return "this machine was too busy to tell: " + cmp.Or(u.Words, "its own timers were late")
+		return "this machine was too busy: " + cmp.Or(u.Words, "its own timers were late")
 	case HostSilent:
-		return "not looked at: nothing at this address responded to the looks before it"
+		return "not looked at: nothing at this address had responded before"
 	}
 	return cmp.Or(u.Words, string(u.Code))
 }
 
 // ErrNoAddress is the error of a look at a node that nobody knows an address of.
-var ErrNoAddress = errors.New("no address is known: neither the inventory, /etc/hosts nor DNS names one")
+var ErrNoAddress = errors.New("no address was found in the inventory, /etc/hosts or DNS")
 
 // Why is the reason that an error of a look stands for; zero of none.
 func Why(err error) Unseen {
@@ -89,5 +89,5 @@ func Ours(err error) bool {
 
 // Defect words a fault of this program.
 func Defect(format string, args ...any) string {
-	return "a defect of carbonio-check, please report it: " + fmt.Sprintf(format, args...)
+	return "a defect in carbonio-check, please report it: " + fmt.Sprintf(format, args...)
 }
