@@ -24,7 +24,7 @@ var looks = []checks.AnyLook{folder}
 
 var groups = &checks.Check{
 	ID:      "inventory.groups",
-	Title:   "The inventory declares every group that the playbooks read, under its right name",
+	Title:   "The inventory declares every group that the playbooks read, with the correct name",
 	Why:     "The playbooks read each group by name. They stop at a group that is not declared, even if it has no hosts, and the hosts of a misspelled group get no component.",
 	Manual:  "ansible-inventory -i carbonio-inventory --graph",
 	Remedy:  "# in the inventory: add the missing group, empty if it has no hosts\n[workStreamServers]",

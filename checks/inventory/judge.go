@@ -30,7 +30,7 @@ func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks
 	}
 	l.Basis = checks.Together(seen...).Platform()
 	l.read()
-	l.passUnless(l.judgeGroups, groups, "every group is declared under its right name")
+	l.passUnless(l.judgeGroups, groups, "every group is declared with the correct name")
 	if len(l.missing) == len(platform.Components) {
 		l.skip(catalogue[1:], l, l.inv.File, "the inventory has no Carbonio group")
 		return l.found, nil

@@ -207,7 +207,7 @@ func (l *lint) judgeSizes() {
 	}
 	f := l.form(sizes.Pass(l, l.inv.File, "every group has as many hosts as the playbooks expect"))
 	if l.redundant != "" && l.install {
-		f = f.With("note", "the standard playbook runs first and stops at a redundant inventory: "+
+		f = f.With("note", "the standard playbook runs first and stops on a redundant inventory: "+
 			"it expects one database, one directory server, and no hosts in [dbsConnectorServers]")
 	}
 	l.add(f)
