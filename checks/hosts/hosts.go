@@ -75,7 +75,7 @@ var syntax = &checks.Check{
 
 var localhost = &checks.Check{
 	ID:      "hosts.localhost",
-	Title:   "localhost is 127.0.0.1, once, and not ::1",
+	Title:   "localhost is 127.0.0.1, listed once, and not ::1",
 	Why:     "The playbook of 25.12 and later stops when more than one line has localhost, and localhost on ::1 disrupts services. Before 26.6 zmconfigd does not start on a mailstore without `127.0.0.1 localhost`. The package carbonio-core puts localhost back on the ::1 line: check again after the installation.",
 	Manual:  `grep -Pc '^(?!\s*#).*(?:^|\s)localhost(?:\s|$)' /etc/hosts   # at most 1` + "\n" + `grep -E '^127\.0\.0\.1\s.*\blocalhost\b' /etc/hosts`,
 	Remedy:  "keep only `127.0.0.1 localhost`; if IPv6 must stay, its line is `::1 ip6-localhost ip6-loopback`",
@@ -86,7 +86,7 @@ var localhost = &checks.Check{
 var self = &checks.Check{
 	ID:      "hosts.self",
 	Title:   "The node's own name comes first on the line of its own address",
-	Why:     "The mesh and carbonio-bootstrap refuse a host name that resolves to a loopback address, as it does with the 127.0.1.1 line of Debian and Ubuntu. `hostname -f` returns the first name on the line: if that is the short name, certificates, mesh and Kafka take the wrong name.",
+	Why:     "The mesh and carbonio-bootstrap refuse a host name that resolves to a loopback address, as it does with the 127.0.1.1 line of Debian and Ubuntu. `hostname -f` returns the first name on the line: if that is the short name, certificates, the mesh and Kafka take the wrong name.",
 	Manual:  "hostname -f\ngetent ahostsv4 $(hostname -f)\nip -br address",
 	Remedy:  "write the node's own line as ADDRESS FQDN SHORTNAME, and remove its name from every 127.x line",
 	Sources: []platform.Source{platform.Preliminaries, platform.ServiceDiscover.On("CheckHostnameAddress"), platform.Bootstrap.On("lookupHostName"), platform.InstallerDevel.On("validate_fqdn_checks.yml")},
@@ -96,7 +96,7 @@ var self = &checks.Check{
 var nodes = &checks.Check{
 	ID:      "hosts.nodes",
 	Title:   "Every node of the platform is listed with its address",
-	Why:     "Every node must know the name and the address of every other; a missing or wrong line breaks mesh, directory, database and mail towards that node.",
+	Why:     "Every node must know the name and the address of every other; a missing or wrong line breaks the mesh, the directory, the database and mail to that node.",
 	Manual:  "for n in mbox1.example.com svc1.example.com; do grep -wn \"$n\" /etc/hosts || echo \"$n is missing\"; done",
 	Remedy:  "add the line to /etc/hosts: ADDRESS FQDN SHORTNAME",
 	Sources: []platform.Source{platform.ScenarioHA, platform.Preliminaries},
@@ -106,7 +106,7 @@ var nodes = &checks.Check{
 var duplicates = &checks.Check{
 	ID:      "hosts.duplicates",
 	Title:   "No name has two addresses, and no two nodes share one",
-	Why:     "Of two addresses most programs take the first in the file, and some take either: now and then connections go to the wrong machine.",
+	Why:     "When a name has two addresses, most programs take the first in the file and some take either: some connections go to the wrong machine.",
 	Manual:  "awk '!/^[[:space:]]*#/ {for (i = 2; i <= NF; i++) print $i}' /etc/hosts | sort | uniq -d",
 	Remedy:  "vi /etc/hosts   # keep one line for each node, and comment out the others",
 	Sources: []platform.Source{platform.Preliminaries.On("one line for each node"), platform.ManPages.On("hosts(5)")},
@@ -116,7 +116,7 @@ var duplicates = &checks.Check{
 var ipv6 = &checks.Check{
 	ID:      "hosts.ipv6",
 	Title:   "/etc/hosts has no IPv6 addresses except the stock ones",
-	Why:     "Carbonio's services find each other over IPv4; under an IPv6 address nothing listens.",
+	Why:     "Carbonio's services find each other over IPv4; nothing listens on an IPv6 address.",
 	Manual:  "grep -nE '^[[:space:]]*[0-9a-fA-F]*:' /etc/hosts",
 	Remedy:  "comment the line out; `::1 ip6-localhost ip6-loopback` may stay",
 	Sources: []platform.Source{platform.Requirements, platform.IPv6Page},
@@ -125,7 +125,7 @@ var ipv6 = &checks.Check{
 
 var agreement = &checks.Check{
 	ID:      "hosts.agree",
-	Title:   "All nodes have the same address for a node",
+	Title:   "All nodes have the same address for each node",
 	Why:     "Nodes that disagree about an address split the platform: a service is up for some and down for others.",
 	Manual:  "ansible all -i inventory -m command -a 'getent ahostsv4 mbox1.example.com'",
 	Remedy:  "put the same line into /etc/hosts of every node: ADDRESS FQDN SHORTNAME",

@@ -181,7 +181,7 @@ var problems = map[string]string{
 	platform.HostsReversed:   "the name comes before the address: the system ignores the line",
 	platform.HostsNotAddress: "the line does not begin with an address: the system ignores it",
 	platform.HostsNoName:     "there is no name after the address: the system ignores the line",
-	platform.HostsBadName:    "one of the names is not a valid host name: it cannot be looked up as it is written",
+	platform.HostsBadName:    "one of the names is not a valid host name and cannot be looked up",
 }
 
 // badLine fails a line that hides a node, or that was meant to name a machine; any

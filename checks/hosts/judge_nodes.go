@@ -21,7 +21,7 @@ func (v view) judgeSelf() checks.Finding {
 	v4, loopback := cluster.Those(lines, isIPv4), cluster.Those(v.ownLines(), onLoopback)
 	switch {
 	case strings.EqualFold(short(name), "localhost"):
-		return self.Fail(v, name, "this node has no host name of its own: it is called %s", name).
+		return self.Fail(v, name, "this node has no proper host name: it is called %s", name).
 			Fix("hostnamectl set-hostname NAME.DOMAIN")
 	case len(loopback) > 0:
 		fix := v.disown(loopback[0])
@@ -198,7 +198,7 @@ func (v view) addressesShared() []checks.Finding {
 			}
 			out = append(out, f)
 		case l.Line != own.Line:
-			out = append(out, duplicates.Warn(v, a.String(), "%s resolves to %s, whose line comes before that of %s", a, clip(l.Names[0]), owners[a][0]).
+			out = append(out, duplicates.Warn(v, a.String(), "%s resolves to %s: its line comes before the line of %s", a, clip(l.Names[0]), owners[a][0]).
 				Saw(at(l)+" before "+at(own)).Wanted(clip(line(a, slices.Concat(own.Names, l.Names)...))))
 		}
 	}
@@ -254,7 +254,7 @@ func (f fleet) judgeAddresses(n platform.Node, on map[netip.Addr][]string) check
 	case len(f.unseen) > 0:
 		return agreement.Unknown(proof, n.Name, "the files that were seen agree about %s, but the file of %s could not be seen", n.Name, some(f.unseen))
 	case len(addresses) == 0:
-		return agreement.Skip(proof, n.Name, "%s is in no node's %s", n.Name, hostsFile)
+		return agreement.Skip(proof, n.Name, "no node has %s in its %s", n.Name, hostsFile)
 	}
 	return agreement.Pass(proof, n.Name, "%s is %s on every node that lists it (%d)", n.Name, addresses[0], len(on[addresses[0]]))
 }
