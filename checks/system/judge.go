@@ -61,7 +61,7 @@ func each[T any](v view, from *look[T], c *checks.Check, judge func(sight[T]) []
 		only, limited := systems[c]
 		switch {
 		case limited && node.OS.ID == "":
-			out = append(out, c.Unknown(s, s.Vantage, "the operating system is not known"))
+			out = append(out, c.Unknown(s, s.Vantage, "the operating system is unknown"))
 		case limited && !only.is(node.OS):
 			out = append(out, c.Skip(s, s.Vantage, only.skip))
 		case !got:

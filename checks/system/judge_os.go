@@ -77,7 +77,7 @@ func judgeRelease(s sight[base]) []checks.Finding {
 	case s.node.Phase != checks.Health:
 		return nil
 	case unversioned(s.node):
-		return []checks.Finding{release.Skip(s, s.Vantage, "there is no /opt/zextras/.version on this node: it is judged as Carbonio %s", r)}
+		return []checks.Finding{release.Skip(s, s.Vantage, "there is no /opt/zextras/.version on this node, so it is judged as Carbonio %s", r)}
 	case !read(s.node):
 		return []checks.Finding{release.Unknown(s, s.Vantage, "the installed release could not be read, so the node is judged as Carbonio %s: %s", r, from)}
 	case platform.Newest.Before(series(r)):
@@ -173,7 +173,7 @@ func (v view) judgeSame(c *checks.Check, differ func(checks.Basis, string, strin
 	case len(all) < 2 && len(unknown.nodes) > 0:
 		return []checks.Finding{c.Unknown(basis, everyNode, "the %s of %s could not be seen", noun, unknown.names())}
 	case len(all) == 1:
-		return []checks.Finding{c.Pass(basis, everyNode, "all nodes that looked run %s", all[0].what)}
+		return []checks.Finding{c.Pass(basis, everyNode, "all observed nodes run %s", all[0].what)}
 	}
 	var saw, others []string
 	for _, g := range all {

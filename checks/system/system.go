@@ -70,7 +70,7 @@ var (
 var distribution = &checks.Check{
 	ID:      checks.OSID,
 	Title:   "The operating system is supported, and the same on every node",
-	Why:     "Packages exist only for the supported distributions. The playbooks tell nodes apart by component, not by system, and expect one system everywhere.",
+	Why:     "Packages exist only for the supported distributions. The playbooks distinguish nodes by component, not by operating system, and expect the same one everywhere.",
 	Manual:  "cat /etc/os-release",
 	Remedy:  "# reinstall the node with a supported system: Ubuntu Server 22.04 or 24.04, RHEL 8 or 9 (from Carbonio 25.6 on)",
 	Sources: []platform.Source{platform.Requirements, platform.Changelog.On("25.6.0"), platform.AnsibleSetup.On("all nodes run the same supported system")},
@@ -80,8 +80,8 @@ var distribution = &checks.Check{
 // release is judged from the scope; the look says only that the node looked.
 var release = &checks.Check{
 	ID:      "system.release",
-	Title:   "All nodes run the same Carbonio release, one that this version knows",
-	Why:     "The services of a platform are released and tested together: nodes of different releases may not understand each other. Of a release newer than this version of carbonio-check, the ports, services and requirements are not known yet.",
+	Title:   "All nodes run the same Carbonio release, and carbonio-check knows it",
+	Why:     "The services of a platform are released and tested together: nodes of different releases may not understand each other. This version of carbonio-check does not know the ports, services and requirements of a newer release.",
 	Manual:  "cat /opt/zextras/.version     # on every node",
 	Remedy:  "# on the nodes that are behind, in the order of the release notes\napt-get update && apt-get dist-upgrade     # RHEL: dnf upgrade",
 	Sources: []platform.Source{platform.Changelog, platform.Policy.On("another patch release is a warning")},
@@ -130,7 +130,7 @@ var tools = &checks.Check{
 
 var language = &checks.Check{
 	ID:      "system.locale",
-	Title:   "The system locale is en_US.UTF-8, and generated",
+	Title:   "The system locale is en_US.UTF-8, and it is generated",
 	Why:     "Another locale changes the collation of PostgreSQL and the command output that Carbonio's scripts look for.",
 	Manual:  "cat /etc/default/locale /etc/locale.conf; locale -a | grep en_US",
 	Remedy:  "localectl set-locale LANG=en_US.utf8",
@@ -151,7 +151,7 @@ var ownName = &checks.Check{
 var enforcement = &checks.Check{
 	ID:      "system.selinux",
 	Title:   "SELinux is permissive or disabled",
-	Why:     "Carbonio has no SELinux policy: when it is enforcing, SELinux denies its services their sockets and files below /opt/zextras.",
+	Why:     "Carbonio has no SELinux policy: when SELinux is enforcing, it denies Carbonio's services their sockets and their files below /opt/zextras.",
 	Manual:  "getenforce; grep ^SELINUX= /etc/selinux/config",
 	Remedy:  "setenforce 0\nsed -i 's/^SELINUX=.*/SELINUX=permissive/' /etc/selinux/config",
 	Sources: []platform.Source{platform.Requirements.On("RHEL 8 and 9")},
@@ -171,7 +171,7 @@ var conflicts = &checks.Check{
 var freePorts = &checks.Check{
 	ID:      "system.ports",
 	Title:   "Every port that the node's components need is free",
-	Why:     "A service whose port is in use does not start. Under Ansible, carbonio-bootstrap prints the conflict and goes on.",
+	Why:     "A service whose port is in use does not start. Under Ansible, carbonio-bootstrap prints the conflict and continues.",
 	Manual:  "ss -Hlntup",
 	Remedy:  "ss -lntup 'sport = :25'     # as root: names the process\nsystemctl disable --now postfix",
 	Sources: []platform.Source{platform.Bootstrap.On("checkPortConflicts"), platform.Requirements.On("network")},
@@ -191,7 +191,7 @@ var cpus = &checks.Check{
 var memory = &checks.Check{
 	ID:      "system.memory",
 	Title:   "The node has the memory that its components need",
-	Why:     "The Java heap, MariaDB and PostgreSQL take shares of it, and some twenty services live on the rest. The kernel keeps a part: 16 GB show as 15.6 GiB or less, so up to 10 % less still passes.",
+	Why:     "The Java heap, MariaDB and PostgreSQL each take a share, and some twenty services use the rest. The kernel keeps a part: 16 GB show as 15.6 GiB or less, so up to 10 % less still passes.",
 	Manual:  "free -h",
 	Remedy:  "# give the machine more memory, or set policy.profiles to what was agreed with Zextras",
 	Sources: sizes,
