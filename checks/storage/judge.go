@@ -107,9 +107,9 @@ func (p place) judgeBoot() checks.Finding {
 	b, source := p.Boot, p.Opt.Source
 	switch {
 	case p.Container:
-		return optMount.Skip(p, optDir, "the host of a container mounts /opt, and decides whether it comes back")
+		return optMount.Skip(p, optDir, "in a container, the host decides whether /opt is mounted again after a reboot")
 	case b.Fstab != nil && b.NoDisk:
-		return optMount.Fail(p, optDir, "/etc/fstab mounts /opt from %s, which does not exist: the next boot waits for it in vain", b.Fstab.Spec).
+		return optMount.Fail(p, optDir, "/etc/fstab mounts /opt from %s, which does not exist: the next boot will wait for it until it times out", b.Fstab.Spec).
 			Saw(b.Fstab.Spec).Wanted(p.spec()).Fix("sed -i " + word(fstabOpt+"c "+p.fstabLine()) + " /etc/fstab")
 	case b.Fstab != nil && slices.Contains(b.Fstab.Options, "noauto") && !slices.Contains(b.Fstab.Options, "x-systemd.automount"):
 		return optMount.Fail(p, optDir, "/etc/fstab has noauto for /opt: it is not mounted at boot").
@@ -121,7 +121,7 @@ func (p place) judgeBoot() checks.Finding {
 	case p.Opt.Type == "zfs":
 		return optMount.Pass(p, optDir, "/opt is a separate mount (%s), mounted at boot by ZFS", source)
 	case b.FstabUnseen != checks.Unseen{}:
-		return optMount.Unknown(p, optDir, "/opt is a separate mount, but whether it comes back could not be seen: %s", b.FstabUnseen)
+		return optMount.Unknown(p, optDir, "/opt is a separate mount, but whether it is mounted at boot could not be seen: %s", b.FstabUnseen)
 	case b.Unit != "":
 		return optMount.Fail(p, optDir, "%s is not enabled: /opt is not mounted at boot", b.Unit).Fix("systemctl enable opt.mount")
 	case p.Opt.Root != "/" && p.Opt.Type != "btrfs":

@@ -28,7 +28,7 @@ func least(key, of string) *checks.Setting[float64] {
 	return &checks.Setting[float64]{
 		Key:     key,
 		Default: 10,
-		Doc:     "The least share of its " + of + " that a file system must have free.",
+		Doc:     "The minimum share of its " + of + " that a file system must have free.",
 		Unit:    "per cent",
 		Sources: []platform.Source{platform.Policy},
 		Within:  checks.Between(0.0, 100),
@@ -37,7 +37,7 @@ func least(key, of string) *checks.Setting[float64] {
 
 var users = &checks.Setting[int]{
 	Key:     "policy.users",
-	Doc:     "How many users a mailstore must hold; 0 leaves them out of its size.",
+	Doc:     "How many users a mailstore must have room for; 0 leaves mail out of the calculation.",
 	Unit:    "users",
 	Sources: []platform.Source{platform.Requirements.On("the sizing example")},
 	Within:  checks.Between(0, 1_000_000_000),
@@ -62,7 +62,7 @@ var (
 var optMount = &checks.Check{
 	ID:     "storage.opt-mount",
 	Title:  "/opt of a mailstore is a separate mount, now and after a reboot",
-	Why:    "Mail lives below /opt. On the system's disk it can fill the system; on a mount that does not come back after a reboot, the node starts without its mail.",
+	Why:    "Mail is stored below /opt. On the system's disk it can fill the system; if the mount is missing after a reboot, the node starts without its mail.",
 	Manual: "df -h /opt\nfindmnt -T /opt\ngrep /opt /etc/fstab",
 	Remedy: "lsblk -f                                   # find the disk for the mail, here /dev/sdX1\n" +
 		"mkfs.ext4 /dev/sdX1                        # only if it is empty\n" +
