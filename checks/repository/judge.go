@@ -123,7 +123,7 @@ func (v view) judge() []checks.Finding {
 		case !got:
 			out = append(out, c.Unseen(v, v.Target.Name))
 		case v.self.OS.ID == "":
-			out = append(out, c.Unknown(v, v.Target.Name, "the operating system is not known, and with it which files matter"))
+			out = append(out, c.Unknown(v, v.Target.Name, "the operating system is unknown, and therefore which files matter"))
 		case v.extensions == nil:
 			out = append(out, c.Skip(v, v.Target.Name, "Carbonio has no packages for %s", cmp.Or(v.self.OS.Pretty, v.self.OS.ID)))
 		}
@@ -330,7 +330,7 @@ func (v view) judgePGDG() checks.Finding {
 		if v.unread != "" {
 			return pgdg.Unknown(v, target, "none was found, but %s", v.unread)
 		}
-		f := pgdg.Warn(v, target, "it is not configured: the playbook does that, but a manual installation must do it as well")
+		f := pgdg.Warn(v, target, "it is not configured: the playbook configures it, but a manual installation must do so itself")
 		return f.Wanted("apt.postgresql.org (Ubuntu), download.postgresql.org (RHEL)").Fix(v.installPGDG())
 	}
 	if v.apt {
@@ -367,10 +367,10 @@ func (v view) dnfPGDG(target string) checks.Finding {
 		return pgdg.Fail(v, target, "it is configured, but not enabled for PostgreSQL 16").
 			Saw(clip(v.postgres[0].Raw)).Wanted("[pgdg16] with enabled=1").Fix("dnf config-manager --set-enabled pgdg16")
 	case state == "enabled":
-		return pgdg.Fail(v, target, "the system's own postgresql module is enabled and overrides it").
+		return pgdg.Fail(v, target, "the system's own postgresql module is enabled and overrides this repository").
 			Saw("state=" + state).Wanted("state=disabled in " + moduleFile).Fix(disable)
 	case state != "disabled" && v.is == "8":
-		return pgdg.Warn(v, target, "the system's own postgresql module is not disabled, and its default stream overrides it: the playbook disables it, but a manual installation must do it as well").
+		return pgdg.Warn(v, target, "the system's own postgresql module is not disabled, and its default stream overrides this repository: the playbook disables the module, but a manual installation must do so itself").
 			Wanted("state=disabled in " + moduleFile).Fix(disable)
 	}
 	return pgdg.Pass(v, target, "%s", v.postgres[0])

@@ -45,7 +45,7 @@ func (v view) noKey(e entry) checks.Finding {
 	case e.Unsigned:
 		return key.Pass(v, e.String(), "dnf does not need a key, as in the playbook's own file")
 	case !v.apt:
-		return key.Warn(v, e.String(), "dnf is told to check signatures, but not with which key").
+		return key.Warn(v, e.String(), "dnf is configured to check signatures, but has no key for it").
 			Wanted("gpgkey=" + zextrasKeyDNF).Fix("dnf config-manager --save --setopt=zextras.gpgkey=" + zextrasKeyDNF)
 	}
 	for _, k := range v.Keys {
@@ -53,7 +53,7 @@ func (v view) noKey(e entry) checks.Finding {
 			return key.Pass(v, e.String(), "the key is in the system-wide keyring, %s", k.Path)
 		}
 	}
-	return key.Warn(v, e.String(), "the entry names no key, and the system-wide keyring does not contain Zextras'").
+	return key.Warn(v, e.String(), "the entry names no key, and the system-wide keyring does not contain that of Zextras").
 		Saw("no signed-by").Wanted("signed-by=/usr/share/keyrings/zextras.gpg")
 }
 
@@ -71,7 +71,7 @@ func (v view) judgeKey(p string, e entry) checks.Finding {
 		return key.Unknown(v, p, "the key could not be read: %s", k.Unseen)
 	}
 	if e.mentions("repo.zextras.io") && !k.Zextras {
-		return key.Warn(v, p, "it is not the key that the manual names").
+		return key.Warn(v, p, "the key is not the one that the manual names").
 			Wanted("key 52FD40243E584A21").With("for", e.String()).Fix(fetch(p, e))
 	}
 	return key.Pass(v, p, "the key exists, is readable and has the right format")

@@ -29,7 +29,7 @@ var file = &checks.Check{
 var syntax = &checks.Check{
 	ID:      "repository.syntax",
 	Title:   "The entry is one that apt or dnf understands, and it is enabled",
-	Why:     "A single malformed line stops apt altogether, and both ignore an entry that is disabled: Carbonio is not found.",
+	Why:     "A single malformed line stops apt altogether, and apt and dnf ignore a disabled entry: Carbonio is not found.",
 	Manual:  "apt-get update   # RHEL: dnf repolist -v zextras",
 	Remedy:  "write the entry as in the manual: deb [arch=amd64 signed-by=/usr/share/keyrings/zextras.gpg] https://repo.zextras.io/release/ubuntu CODENAME main",
 	Sources: []platform.Source{repositories, platform.ManPages.On("sources.list(5), dnf.conf(5)")},
@@ -50,7 +50,7 @@ var channel = &checks.Check{
 	Title:   "The repository is the RELEASE channel",
 	Why:     "RC is updated continuously, untested and uncertified: the manual says that it is not suitable for production.",
 	Manual:  "grep -rhoE 'repo\\.zextras\\.io/[a-z]+' /etc/apt/sources.list.d /etc/yum.repos.d 2>/dev/null | sort -u",
-	Remedy:  "for production, replace rc by release in the repository's URL on every node, then run apt update (dnf makecache)",
+	Remedy:  "for production, replace rc with release in the repository's URL on every node, then run apt update (dnf makecache)",
 	Sources: []platform.Source{repositories.On("the channels"), platform.ScenarioHA}, Looks: looks,
 }
 
