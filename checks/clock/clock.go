@@ -62,7 +62,7 @@ var synchronized = &checks.Check{
 var offset = &checks.Check{
 	ID:      "clock.offset",
 	Title:   "The clock is right, and the same on every node",
-	Why:     "LDAP replication orders changes by the masters' clocks, Kerberos rejects a difference of five minutes, S3 one of fifteen; and the logs of several nodes cannot be correlated.",
+	Why:     "LDAP replication orders changes by the masters' clocks, Kerberos rejects a difference of five minutes, S3 one of fifteen, and the logs of several nodes cannot be correlated.",
 	Manual:  "chronyc tracking\ntimedatectl timesync-status\nchronyd -Q 'server NAME iburst'     # only asks",
 	Remedy:  "chronyc makestep                          # chrony\nsystemctl restart systemd-timesyncd       # timesyncd",
 	Sources: []platform.Source{platform.Policy.On("clock_warn and clock_fail: the manual gives no number")},
@@ -91,7 +91,7 @@ var timezone = &checks.Check{
 
 var ntpServers = &checks.Setting[[]string]{
 	Key: "policy.ntp_servers", Default: []string{"ntp.ubuntu.com"},
-	Doc:     "The time servers that are asked when the machine's own configuration names none: a name or an address, with :port where it is not 123.",
+	Doc:     "The time servers to query when the machine's own configuration has none: a name or an address, with :port if it is not 123.",
 	Sources: []platform.Source{platform.Policy},
 	Check: func(names []string) error {
 		_, err := parseServers(names)
@@ -101,13 +101,13 @@ var ntpServers = &checks.Setting[[]string]{
 
 var clockWarn = &checks.Setting[platform.Duration]{
 	Key: "policy.clock_warn", Default: platform.Duration(500 * time.Millisecond), Unit: "a duration, such as 500ms",
-	Doc:     "How far a node's clock may be off, and from the others', before we warn; time servers that are no farther apart agree.",
+	Doc:     "How far a node's clock may be off, or differ from the others', before there is a warning; time servers that differ by no more than this agree.",
 	Sources: []platform.Source{platform.Policy}, Within: checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Hour)),
 }
 
 var clockFail = &checks.Setting[platform.Duration]{
 	Key: "policy.clock_fail", Default: platform.Duration(5 * time.Second), Unit: "a duration, such as 5s",
-	Doc:     "How far a node's clock may be off, and from the others', before the check fails. Kerberos stops at five minutes.",
+	Doc:     "How far a node's clock may be off, or differ from the others', before the check fails. Kerberos rejects five minutes.",
 	Sources: []platform.Source{platform.Policy}, Within: checks.Between(platform.Duration(time.Millisecond), platform.Duration(24*time.Hour)),
 }
 

@@ -118,7 +118,7 @@ func judgeService(n node) checks.Finding {
 		return service.Skip(n.basis, n.name, "in a container (%s) the clock is the host's: the time service runs there", m.Container)
 	case len(rivals) > 1:
 		return service.Warn(n.basis, n.name, "%s run side by side and work against each other", strings.Join(rivals, " and ")).
-			Saw(strings.Join(rivals, ", ")).Wanted("one of them").
+			Saw(strings.Join(rivals, ", ")).Wanted("only one of them").
 			Fix(checks.On(n.name) + "systemctl disable --now " + rivals[len(rivals)-1])
 	case len(m.Services) > 0:
 		return service.Pass(n.basis, n.name, "%s is running", strings.Join(m.Services, " with "))
@@ -287,7 +287,7 @@ func (a asked) fault() string {
 	case r == nil:
 		return "it " + a.Contact.String()
 	case r.Stratum == 0:
-		return fmt.Sprintf("it refuses to serve (kiss of death %q)", r.Kiss)
+		return fmt.Sprintf("it refuses to serve (kiss-o'-death %q)", r.Kiss)
 	case r.Stratum >= 16 || r.Leap == 3:
 		return fmt.Sprintf("it is not synchronised itself (stratum %d, leap indicator %d)", r.Stratum, r.Leap)
 	case r.Refused != "":
@@ -367,7 +367,7 @@ func (l limits) judgeDisagreement(n node) checks.Finding {
 	case len(said) == 0:
 		return offset.Unknown(n.basis, n.name, "no time server returned a time to compare the clock with")
 	case slices.Min(offsets) > l.fail:
-		return offset.Fail(basis, n.name, "the time servers disagree, and the clock is wrong by all of them").
+		return offset.Fail(basis, n.name, "the time servers disagree, and the clock is wrong according to all of them").
 			Saw(strings.Join(said, ", ")).Wanted("within " + l.fail.String())
 	case slices.Max(offsets) <= l.warn:
 		return offset.Pass(basis, n.name, "the clock is within %s of every time server", l.warn).Saw(strings.Join(said, ", "))

@@ -45,7 +45,7 @@ func parseServers(names []string) ([]server, error) {
 		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || host == "" || strings.ContainsAny(host, " \t/[]") {
-			return nil, fmt.Errorf("%q: want a name or an address, and perhaps a port", name)
+			return nil, fmt.Errorf("%q: want a name or an address, optionally with a port", name)
 		}
 		out = append(out, server{host, int(n)})
 	}
