@@ -37,7 +37,7 @@ var (
 
 var resolverTime = &checks.Setting[platform.Duration]{
 	Key: "policy.resolver_time", Default: platform.Duration(200 * time.Millisecond), Unit: "a duration, such as 500ms",
-	Doc:     "The longest median response time of a resolver that raises no warning.",
+	Doc:     "A resolver with a longer median response time is a warning.",
 	Sources: []platform.Source{platform.Policy},
 	Within:  checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Minute)),
 }
@@ -47,8 +47,8 @@ const exampleDomain = "example.com"
 
 var resolvers = &checks.Check{
 	ID:      "dns.resolvers",
-	Title:   "Every configured resolver responds, and fast",
-	Why:     "Carbonio looks up names all the time. With a dead first resolver every lookup waits for seconds before the next one is asked, and so do mail, login and the mesh.",
+	Title:   "Every configured resolver responds quickly",
+	Why:     "Carbonio looks up names all the time. When the first resolver is down, every lookup waits for seconds before the next one is tried, and mail, logins and the mesh wait with it.",
 	Manual:  "cat /etc/resolv.conf\nresolvectl status\ndig mbox1.example.com @10.0.0.53",
 	Remedy:  "resolvectl status   # then configure resolvers that respond, with netplan or nmcli",
 	Sources: []platform.Source{platform.Requirements.On("each node must resolve all others"), platform.MonitoringPage, platform.ManPages.On("resolv.conf(5)"), platform.Policy.On("the response time")},

@@ -108,7 +108,7 @@ func judgeResolver(r resolver, limit time.Duration) checks.Finding {
 			Fix(fmt.Sprintf("%sdig %s @%s   # without an answer here too, remove %[3]s from the network configuration (netplan or nmcli)", checks.On(r.Vantage), r.Answers[0].Name, name))
 	case cluster.Unseen:
 		if r.whole() {
-			return resolvers.Unknown(r, name, "%s was not asked anything", name)
+			return resolvers.Unknown(r, name, "no query was sent to %s", name)
 		}
 		return resolvers.Unseen(r, name)
 	}

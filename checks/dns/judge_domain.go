@@ -107,7 +107,7 @@ func (v view) judgeExchanger(domain, name string) checks.Finding {
 	case name == ".":
 		return mx.Fail(proof, domain, "the MX record of %s declares that it accepts no mail (RFC 7505)", domain)
 	case isAddress(name):
-		return mx.Fail(proof, domain, "the MX record of %s is the address %s, and must be a host name", domain, name)
+		return mx.Fail(proof, domain, "the MX record of %s is the address %s, but must be a host name", domain, name)
 	case f != nil:
 		return *f
 	case a.unusable() != "":
@@ -165,7 +165,7 @@ func (v view) judgeWebmail() checks.Finding {
 		return webmail.Fail(proof, name, "%s %s", name, a.unusable()).Saw(a.text()).Wanted(wanted)
 	case len(cluster.Those(a.Values, public)) < len(a.Values):
 		return webmail.Warn(proof, name, "from this node, %s resolves to an address that is not public", name).Saw(a.text()).Wanted(wanted).
-			Fix("dig +short " + name + " @1.1.1.1   # if this returns a public address, all is well: internal DNS has a view of its own")
+			Fix("dig +short " + name + " @1.1.1.1   # if this returns a public address, all is well: internal DNS serves its own addresses")
 	}
 	return webmail.Pass(proof, name, "%s resolves to %s", name, a.text())
 }

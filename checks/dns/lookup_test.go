@@ -325,5 +325,5 @@ func TestAskWithoutDescriptors(t *testing.T) {
 		require.Zero(t, answers[0].Contact, protocol)
 	}
 	_, err := observeLookup(t.Context(), checks.Host{}, checks.Target[[]question]{Ask: make([]question, maxQuestions+1)})
-	require.ErrorContains(t, err, "10001 questions")
+	require.ErrorContains(t, err, "10001 queries")
 }

@@ -60,7 +60,7 @@ type lookup struct {
 
 func observeLookup(ctx context.Context, host checks.Host, t checks.Target[[]question]) (lookup, error) {
 	if len(t.Ask) > maxQuestions {
-		return lookup{}, fmt.Errorf("%d questions are more than the %d asked of one server", len(t.Ask), maxQuestions)
+		return lookup{}, fmt.Errorf("%d queries are more than the %d that one server is sent", len(t.Ask), maxQuestions)
 	}
 	start := time.Now()
 	answers, err := ask(ctx, host.Network, t.Address, t.Ask, follow)
