@@ -119,7 +119,7 @@ func (v *view) judgeService(s checks.Sight[checks.Nothing, service], o Outbound)
 	seen, got := s.Got()
 	what := seen.Contact.String()
 	if seen.Unresolved != "" {
-		what = "cannot be reached: its name does not resolve"
+		what = "is unreachable: its name does not resolve"
 	}
 	switch {
 	case !got || s.Unseen() != checks.Unseen{}:
@@ -151,7 +151,7 @@ func (v *view) judgeService(s checks.Sight[checks.Nothing, service], o Outbound)
 }
 
 // strangeState is said of a state that nothing of ours writes.
-const strangeState = "%q is not a known outcome of a connection: the file was altered, or is of a newer version"
+const strangeState = "%q is not a known outcome of a connection: the file was changed, or was written by a newer version"
 
 // judgeSelf judges what this node's own name resolves to.
 func judgeSelf(s checks.Sight[checks.Nothing, identity], own platform.Node) checks.Finding {

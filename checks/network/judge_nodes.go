@@ -196,7 +196,7 @@ func (p peer) judgeMTU() checks.Finding {
 	case m.Bytes >= p.Target.Ask.MTU:
 		return mtu.Unknown(p, name, "packets of %d bytes reach %s; larger ones were not tried", m.Bytes, name).Wanted(wanted)
 	}
-	at := fmt.Sprintf("this node's own interface towards %s carries packets of at most %d bytes", name, m.Bytes)
+	at := fmt.Sprintf("this node's own interface to %s carries packets of at most %d bytes", name, m.Bytes)
 	if m.Hop.IsValid() {
 		at = fmt.Sprintf("the path to %s carries packets of at most %d bytes, according to %s", name, m.Bytes, m.Hop)
 	}

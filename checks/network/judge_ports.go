@@ -83,9 +83,9 @@ func (p probed) judgeBlocked() checks.Finding {
 	var f checks.Finding
 	switch {
 	case quiet && (p.Phase == checks.Health || p.listen):
-		return port.Skip(p, p.name, "no response from a UDP port proves nothing if something listens on it (%s)", purpose)
+		return port.Skip(p, p.name, "whether the UDP port is open is not known without a response (%s)", purpose)
 	case quiet && !p.alive.any():
-		return port.Unknown(p, p.name, "no response from %s, and no other sign of life", p.name)
+		return port.Unknown(p, p.name, "no response from %s, nor from anything else on the node", p.name)
 	case quiet:
 		return port.Warn(p, p.name, "no response from %s, not even \"port unreachable\": a firewall drops the packets (%s)", p.name, purpose).
 			Saw("no response").Wanted("port unreachable").Fix(p.openFirewall())

@@ -41,8 +41,8 @@ var ping = &checks.Check{
 
 var route = &checks.Check{
 	ID:      "network.path",
-	Title:   "The path to every node ends at the node",
-	Why:     "When a node does not respond, the last router that does is the place to look.",
+	Title:   "The path to every node is complete",
+	Why:     "When a node does not respond, look at the last router that does.",
 	Manual:  "tracepath -n mbox2.example.com\nmtr -rwnc3 mbox2.example.com",
 	Remedy:  "ip route get 10.0.0.12   # here, and on the last router that responded",
 	Sources: []platform.Source{platform.ScenarioHA.On("tracepath and mtr between all pairs")},
@@ -62,7 +62,7 @@ var mtu = &checks.Check{
 var port = &checks.Check{
 	ID:      checks.PortID,
 	Title:   "Every port that Carbonio uses between nodes is reachable",
-	Why:     "A port that a firewall blocks shows up much later: as a service without a leader, a replica that lags, mail that waits. Before the installation a port that refuses connections is fine: the refusal got through.",
+	Why:     "A port that a firewall blocks is noticed much later: as a service without a leader, a replica that lags, mail that stays in a queue. Before the installation a port that refuses connections is fine: the refusal got through.",
 	Manual:  "nc -zv svc1.example.com 8301\nnc -zvu svc1.example.com 8301",
 	Remedy:  "ufw allow proto tcp from 10.0.0.11 to any port 8301\nfirewall-cmd --permanent --add-port=8301/tcp && firewall-cmd --reload   # RHEL",
 	Sources: []platform.Source{platform.Requirements.On("network"), platform.Cluster},
@@ -71,7 +71,7 @@ var port = &checks.Check{
 
 var external = &checks.Check{
 	ID:      "network.outbound",
-	Title:   "The repositories and services that this node needs outside are reachable",
+	Title:   "The repositories and services outside the platform that this node needs are reachable",
 	Why:     "Without the package repositories the installation stops halfway; without the licence server a licence can be neither activated nor renewed.",
 	Manual:  "curl -sSI https://repo.zextras.io\ncurl -sSI https://api.zextras.io",
 	Remedy:  "# open 443/tcp to this host in the outbound firewall, or set a proxy:\necho 'Acquire::https::Proxy \"http://proxy.example.com:3128\";' > /etc/apt/apt.conf.d/95proxy",

@@ -113,7 +113,7 @@ func TestSettings(t *testing.T) {
 		"host \"x;y\"":            {Host: "x;y", Port: 443, Components: every},
 		"port 0":                  {Host: "mirror.example.com", Components: every},
 		"port 65536":              {Host: "mirror.example.com", Port: 65536, Components: every},
-		"nobody needs it":         {Host: "mirror.example.com", Port: 443},
+		"no node needs it":        {Host: "mirror.example.com", Port: 443},
 		"no component \"mail\"":   {Host: "mirror.example.com", Port: 443, Components: []platform.Component{"mail"}},
 		"os \"debian\"":           {Host: "mirror.example.com", Port: 443, Components: every, OS: "debian"},
 	} {

@@ -14,14 +14,14 @@ import (
 
 var pingRTT = &checks.Setting[platform.Duration]{
 	Key: "policy.ping_rtt", Default: platform.Duration(10 * time.Millisecond), Unit: "a duration, such as 10ms",
-	Doc:     "The round trip between two nodes above which we warn; zero: it is not judged.",
+	Doc:     "A longer round trip between two nodes is a warning; 0 turns this off.",
 	Sources: []platform.Source{platform.Policy},
 	Within:  checks.Between(0, platform.Duration(time.Minute)),
 }
 
 var leastMTU = &checks.Setting[int]{
 	Key: "policy.mtu", Default: 1500, Unit: "bytes",
-	Doc:     "The smallest path MTU between two nodes that raises no warning.",
+	Doc:     "A smaller path MTU between two nodes is a warning.",
 	Sources: []platform.Source{platform.Policy.On("that of Ethernet")},
 	Within:  checks.Between(576, 65535),
 }
@@ -33,7 +33,7 @@ var traceAll = &checks.Setting[bool]{
 
 var services = &checks.Setting[[]Outbound]{
 	Key: "policy.outbound", Default: builtIn,
-	Doc:     `What a node must reach outside the platform. components: ["*"] is every node; os is ubuntu or rhel; optional makes it a warning. A list that is given replaces the built-in one.`,
+	Doc:     `What a node must reach outside the platform. components: ["*"] means every node; os is ubuntu or rhel; optional: true turns a failure into a warning. A list given here replaces the built-in one.`,
 	Sources: []platform.Source{platform.Preliminaries, platform.Requirements.On("network"), platform.Installer.On("set-repos")},
 	Sample:  `- {host: repo.zextras.io, port: 443, components: ["*"], why: Carbonio packages}`,
 	Check: func(list []Outbound) error {
@@ -92,7 +92,7 @@ func (o Outbound) check() error {
 	case o.Port < 1 || o.Port > 65535:
 		return fmt.Errorf("port %d: want 1 to 65535", o.Port)
 	case len(o.Components) == 0:
-		return errors.New(`components: nobody needs it; ["*"] is every node`)
+		return errors.New(`components: no node needs it; ["*"] means every node`)
 	case o.OS != "" && o.OS != "ubuntu" && o.OS != "rhel":
 		return fmt.Errorf("os %q: want ubuntu, rhel or nothing", o.OS)
 	}
