@@ -140,7 +140,7 @@ func (r reached) untrusted(c checks.Certificate) (fault, fix string) {
 	case checks.NotYetValid:
 		fix = checks.On(r.Vantage) + "date -u     # and on the object storage: compare the clocks"
 	case checks.OtherName:
-		fault += ", but for " + cmp.Or(strings.Join(c.Names, ", "), c.Subject)
+		fault += ", only for " + cmp.Or(strings.Join(c.Names, ", "), c.Subject)
 		fix = "use a name from the certificate as the endpoint, or issue a certificate for " + r.host()
 	case checks.UntrustedCA:
 		fault += "; it was issued by " + c.Issuer
@@ -188,7 +188,7 @@ func (r reached) judgeClock(seen checks.Record) checks.Finding {
 		return clock.Fail(proof, at, "the clock of the object storage is %s: it rejects requests signed here", offset(*worst)).
 			Saw(offset(*worst)).Wanted("less than 15 minutes apart")
 	case worst.Abs() >= skewWarn:
-		return clock.Warn(r, at, "the clock of the object storage is %s; from 15 minutes on it rejects every request", offset(*worst)).
+		return clock.Warn(r, at, "the clock of the object storage is %s; at 15 minutes it rejects every request", offset(*worst)).
 			Saw(offset(*worst)).Wanted("the same time")
 	}
 	return clock.Pass(r, at, "the clock of the object storage agrees with this node's")

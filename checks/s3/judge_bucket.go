@@ -131,7 +131,7 @@ func (t trial) cause(first step) checks.Finding {
 		}
 		return f
 	case first.Code == "NoSuchBucket":
-		return bucket.Fail(t, at, "there is no bucket %s", b.Bucket).Saw(first.Error).
+		return bucket.Fail(t, at, "the bucket %s does not exist", b.Bucket).Saw(first.Error).
 			Fix("aws --endpoint-url " + b.Endpoint + " s3 mb s3://" + b.Bucket + "     # or configure the name of the existing one")
 	}
 	return checks.Finding{}
@@ -164,7 +164,7 @@ func (t trial) judgeBucket() checks.Finding {
 	if unread := strings.Join(t.unread(), ", "); unread != "" {
 		return bucket.Pass(t, at, "the bucket exists; these keys may not read its %s", unread).With("not seen", unread)
 	}
-	return bucket.Pass(t, at, "the bucket exists, and has no rules that would surprise Carbonio")
+	return bucket.Pass(t, at, "the bucket exists, and has no rules that Carbonio does not expect")
 }
 
 // surprises are the rules of the bucket and the limits of the server that Carbonio
@@ -256,7 +256,7 @@ func (t trial) judgePermissions() checks.Finding {
 	var f checks.Finding
 	switch {
 	case denied != "":
-		f = permissions.Fail(t, at, "the keys do not allow everything that Carbonio does: denied %s", denied).
+		f = permissions.Fail(t, at, "the keys do not allow everything that Carbonio does: denied: %s", denied).
 			Wanted("all allowed").Fix("allow " + denied + " on " + arn + " and " + arn + "/*")
 	case t.withheld() != "":
 		f = permissions.Skip(t, at, "nothing was written: %s", t.withheld())

@@ -50,7 +50,7 @@ func judgeShared(scope checks.Scope, seen checks.Record) []checks.Finding {
 // judgeAlone is the finding if only one mailstore looked at any bucket.
 func judgeAlone(m mailstore) checks.Finding {
 	if _, got := m.Got(); got && m.Unopened == "" && len(m.Target.Ask.Others) == 0 {
-		return shared.Skip(m, m.Target.Name, "the platform has a single mailstore, which shares with nobody")
+		return shared.Skip(m, m.Target.Name, "the platform has a single mailstore: nothing is shared")
 	}
 	return shared.Skip(m, m.Target.Name, "judged from all mailstores together: run carbonio-check observe on each of them at the same time, then carbonio-check judge")
 }

@@ -67,7 +67,7 @@ const (
 func (r round) withheld() string {
 	switch {
 	case r.Lock:
-		return "the bucket has object lock, and what is written may stay for good"
+		return "the bucket has object lock, and what is written may stay permanently"
 	case (r.Versioning != "" || r.Versioned) && slices.Contains(r.Unread, propertyLock):
 		return "the bucket is versioned, and these keys may not read whether it has object lock"
 	}

@@ -60,7 +60,7 @@ var (
 // Buckets are those that Carbonio uses, or will use.
 var Buckets = &checks.Setting[[]platform.Bucket]{
 	Key:     "s3",
-	Doc:     "Each bucket that Carbonio uses, or will use. The keys themselves are never written here, only where they are: in an environment variable, or on the first line of a file. carbonio-check writes only below carbonio-check/ in the bucket, and removes it again; with object lock it writes nothing.",
+	Doc:     "Each bucket that Carbonio uses, or will use. The keys themselves are never written here, only where they are: in an environment variable, or on the first line of a file. carbonio-check writes only below carbonio-check/ in the bucket, and removes what it wrote; it writes nothing to a bucket with object lock.",
 	Sources: []platform.Source{platform.HAObjectStorage, platform.CoreModule},
 	Check:   checkBuckets,
 	Sample: `- endpoint: https://s3.example.com:9000    # scheme, name and port, nothing else
@@ -75,13 +75,13 @@ var Buckets = &checks.Setting[[]platform.Bucket]{
 // Benchmark asks for a benchmark of each bucket.
 var Benchmark = &checks.Setting[bool]{
 	Flag: "benchmark",
-	Doc: fmt.Sprintf("Also benchmark each bucket, after everything else: this writes up to %d MB, reads as much or more, and deletes it again.",
+	Doc: fmt.Sprintf("Also benchmark each bucket, after everything else: this writes up to %d MB, reads at least as much, and deletes it again.",
 		s3bench.DefaultBytes/1_000_000),
 }
 
 var minThroughput = &checks.Setting[float64]{
 	Key: "policy.s3_throughput_mb", Default: 100, Unit: "MB/s",
-	Doc:     "The least throughput of object storage when it is read, in MB/s (10^6 bytes).",
+	Doc:     "The minimum read throughput of the object storage, in MB/s (10^6 bytes).",
 	Sources: []platform.Source{platform.S3Benchmark},
 	Within:  checks.Between(0.0, 1e6),
 }
@@ -95,7 +95,7 @@ var maxTTFB = &checks.Setting[platform.Duration]{
 
 var maxDegradation = &checks.Setting[float64]{
 	Key: "policy.s3_stability", Default: 2, Unit: "times",
-	Doc:     "How many times worse throughput or time to first byte may get with more threads: the manual wants them stable, but gives no number.",
+	Doc:     "How many times worse throughput or time to first byte may get with more threads: the manual requires them to be stable, but gives no number.",
 	Sources: []platform.Source{platform.Policy},
 	Within:  checks.Between(1.0, 1000.0),
 }
@@ -158,8 +158,8 @@ var credentials = &checks.Check{
 
 var bucket = &checks.Check{
 	ID:      "s3.bucket",
-	Title:   "The bucket exists, accepts data, and has no rules that would surprise Carbonio",
-	Why:     "Carbonio does not create the bucket. Versioning keeps deleted mail and the space it takes, object lock keeps it for good, and a lifecycle rule that expires objects deletes mail behind Carbonio's back.",
+	Title:   "The bucket exists, accepts data, and has no rules that Carbonio does not expect",
+	Why:     "Carbonio does not create the bucket. Versioning keeps deleted mail and the space it takes, object lock keeps it until its retention ends, and a lifecycle rule that expires objects deletes mail behind Carbonio's back.",
 	Manual:  "aws --endpoint-url https://s3.example.com:9000 s3api head-bucket --bucket carbonio-ha\naws --endpoint-url https://s3.example.com:9000 s3api get-bucket-versioning --bucket carbonio-ha\naws --endpoint-url https://s3.example.com:9000 s3api get-object-lock-configuration --bucket carbonio-ha\naws --endpoint-url https://s3.example.com:9000 s3api get-bucket-lifecycle-configuration --bucket carbonio-ha",
 	Remedy:  "aws --endpoint-url https://s3.example.com:9000 s3 mb s3://carbonio-ha     # a dedicated bucket, without versioning, object lock and lifecycle rules",
 	Sources: []platform.Source{platform.CoreModule.On("the bucket must exist"), platform.Policy.On("no rules")},
@@ -202,7 +202,7 @@ var consistency = &checks.Check{
 var shared = &checks.Check{
 	ID:         "s3.shared",
 	Title:      "All mailstores use the same bucket, and see what the others wrote",
-	Why:        "After a failover a mailstore serves from the bucket what the other one stored; with a bucket of its own it has nothing to serve.",
+	Why:        "After a failover a mailstore serves from the bucket what the other one stored; if it uses another bucket, it has nothing to serve.",
 	Manual:     "aws --endpoint-url https://s3.example.com:9000 s3 cp /etc/hostname s3://carbonio-ha/probe     # on one mailstore\naws --endpoint-url https://s3.example.com:9000 s3 cp s3://carbonio-ha/probe -                 # on the other",
 	Remedy:     "# configure the same endpoint and bucket on every mailstore, then check all of them at the same time\nansible applicationServers -i carbonio-inventory -m shell -a 'carbonio-check observe s3 -c carbonio-check.yaml > /tmp/s3.json'\ncarbonio-check judge mbox1.json mbox2.json",
 	Sources:    []platform.Source{platform.HAObjectStorage, platform.ScenarioHA.On("one centralised storage")},
@@ -222,7 +222,7 @@ var volumes = &checks.Check{
 var carbonio = &checks.Check{
 	ID:      "s3.carbonio",
 	Title:   "Carbonio itself can use each of its buckets",
-	Why:     "It writes, reads and deletes an object with the settings that Carbonio itself has, which may differ from those given to carbonio-check.",
+	Why:     "Its own test writes, reads and deletes an object with the settings that Carbonio has, which may differ from those given to carbonio-check.",
 	Manual:  "su - zextras -c 'carbonio core listBuckets all'\nsu - zextras -c 'carbonio core testS3Connection UUID'     # connection ok",
 	Remedy:  "su - zextras -c 'carbonio core doUpdateBucket TYPE UUID …'     # with the correct endpoint and keys",
 	Sources: []platform.Source{platform.CoreModule, platform.HAObjectStorage.On("connection ok")},
@@ -236,7 +236,7 @@ const (
 
 var throughput = &checks.Check{
 	ID:      "s3.throughput",
-	Title:   "The object storage is read at 100 MB/s or more",
+	Title:   "Reads from the object storage reach 100 MB/s or more",
 	Why:     "Below that, the manual considers the storage fit for secondary volumes only: opening and moving mail is slow for everybody.",
 	Manual:  measure,
 	Remedy:  faster,
