@@ -165,12 +165,12 @@ func (v view) judgeCSN(m *member, goal vector) checks.Finding {
 	case len(m.Last.CSNs) == 0 && m.User == root:
 		return csn.Fail(v, m.Name, "%s does not replicate: it has no contextCSN", m.Name).Saw("no contextCSN").Wanted("a contextCSN for each master")
 	case len(m.Last.CSNs) == 0:
-		return csn.Unknown(v, m.Name, "%s shows no contextCSN: it does not replicate, or it may not be read", m.Name)
+		return csn.Unknown(v, m.Name, "%s shows no contextCSN: it does not replicate, or reading it is not allowed", m.Name)
 	case len(lost) > 0:
 		return v.judgeLag(m, lost, have)
 	case len(all) > 0:
 		g := all[0]
-		return csn.Warn(v, m.Name, "%s has nothing of server ID %s: %s made those changes when it was set up, or they were never replicated", m.Name, number(g.sid), g.from[0].Name).
+		return csn.Warn(v, m.Name, "%s has no changes of server ID %s: %s made them when it was set up, or they were never replicated", m.Name, number(g.sid), g.from[0].Name).
 			Saw(have.String()).Wanted(goal.String()).
 			Fix("carbonio-check directory --canary   # writes on each master and checks that it arrives everywhere")
 	case len(hidden) > 0:

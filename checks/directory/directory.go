@@ -31,7 +31,7 @@ const (
 )
 
 var login = checks.LoginSetting("logins.directory",
-	"The login for cn=config and cn=monitor of the directory servers, and for the entries that --canary writes. On a directory server, run as root or zextras, none is needed: cn=config's is read from Carbonio's local configuration.",
+	"The login for cn=config and cn=monitor of the directory servers, and for the entries that --canary writes. Not needed when run as root or zextras on a directory server: the login for cn=config is then read from Carbonio's local configuration.",
 	"{user: cn=config, password: {file: /root/ldap.password}}", platform.CoreUtils.On("replchk.pl"))
 
 var withCanary = &checks.Setting[bool]{
@@ -73,8 +73,8 @@ var reachable = &checks.Check{
 
 var serverID = &checks.Check{
 	ID:      "directory.serverid",
-	Title:   "Every master has a server ID of its own",
-	Why:     "The ID says which master made a change. A master takes changes under its own ID for its own and never fetches them: when two masters share an ID, entries are lost for good while everything else looks healthy.",
+	Title:   "Every master has its own server ID",
+	Why:     "The ID says which master made a change. A master assumes that it made every change with its own ID, and never fetches those: when two masters share an ID, entries are lost permanently while everything else looks healthy.",
 	Manual:  "ldapsearch -x -ZZ -H ldap://svc1.example.com -D cn=config -W -s base -b cn=config olcServerID   # on each master",
 	Remedy:  "# with an ID that no other master has\nldapmodify -x -ZZ -H ldap://svc2.example.com -D cn=config -W <<EOF\ndn: cn=config\nchangetype: modify\nreplace: olcServerID\nolcServerID: 2\nEOF\n# then reload that server from another master: what it did not fetch is still missing",
 	Sources: []platform.Source{platform.Cluster.On("install_multimaster: IDs 1 and 2"), platform.OpenLDAP.On("multi-provider")},
@@ -94,7 +94,7 @@ var agreements = &checks.Check{
 var csn = &checks.Check{
 	ID:      "directory.csn",
 	Title:   "Every server has every change that any other server has",
-	Why:     "A server that is behind routes mail to the old place and rejects the new password. A second or two is normal, so a server that lags is read again before it counts.",
+	Why:     "A server that is behind routes mail to the old mailstore and rejects new passwords. A second or two is normal, so a server that lags is read again before it counts.",
 	Manual:  "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done\nsu - zextras -c /opt/zextras/libexec/zmreplchk",
 	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl   # on the server that is behind",
 	Sources: []platform.Source{platform.HAStatus.On("zmreplchk"), platform.CoreUtils.On("replchk.pl"), platform.RFC4533},
@@ -104,7 +104,7 @@ var csn = &checks.Check{
 var entries = &checks.Check{
 	ID:      "directory.entries",
 	Title:   "All servers hold the same number of entries",
-	Why:     "Servers can agree on the last change and still hold different data: after a duplicate server ID, or an initial copy that was interrupted. Nothing repairs that by itself.",
+	Why:     "Servers can agree on the last change and still hold different data: after a duplicate server ID, or an initial copy that was interrupted. This does not repair itself.",
 	Manual:  "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(namingContexts=)' olmMDBEntries   # on each server",
 	Remedy:  "su - zextras -c 'slapcat -F /opt/zextras/data/ldap/config -b \"\" -l /tmp/ldap.ldif'   # on a server that has all entries; then load the file on the one that lacks some",
 	Sources: []platform.Source{platform.Policy, platform.OpenLDAP.On("slapd-mdb: olmMDBEntries")},
@@ -143,7 +143,7 @@ var canary = &checks.Check{
 
 var tolerance = &checks.Check{
 	ID:      "directory.tolerance",
-	Title:   "The directory can lose another server",
+	Title:   "The directory can lose one more server",
 	Why:     "Clients use the first server that responds, so one must be up; only a master accepts changes.",
 	Manual:  "for h in svc1 svc2; do ldapsearch -x -ZZ -LLL -H ldap://$h.example.com -s base -b '' contextCSN; done",
 	Remedy:  "systemctl restart carbonio-directory-server.target   # on each server that does not respond",

@@ -378,7 +378,7 @@ func TestNotAsked(t *testing.T) {
 		want   string
 	}{
 		"no address":     {func(l *lab) { l.scope.Topology.Nodes[0].Address = netip.Addr{} }, "has no address"},
-		"no descriptors": {func(l *lab) { l.fails = &net.OpError{Op: "dial", Err: syscall.EMFILE} }, "too busy to tell: dial: too many open files"},
+		"no descriptors": {func(l *lab) { l.fails = &net.OpError{Op: "dial", Err: syscall.EMFILE} }, "too busy: dial: too many open files"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
@@ -713,7 +713,7 @@ func TestJudgeCSN(t *testing.T) {
 		"an ID that nobody wrote under": {[]*member{member3("a", csn1), member3("b", csn1)}, []string{"pass a", "pass b"}},
 		"only its own": {
 			[]*member{member3("a", csn1), member3("b", csn1, csn2)},
-			[]string{"warn a: a has nothing of server ID 2: b made those changes when it was set up, or they were never replicated; ", "pass b"},
+			[]string{"warn a: a has no changes of server ID 2: b made them when it was set up, or they were never replicated; ", "pass b"},
 		},
 		"nothing since the IDs": {[]*member{member3("a", none), member3("b", none)}, []string{"pass a", "pass b"}},
 		"remains of before":     {[]*member{member3("a", none, csn1), member3("b", csn1)}, []string{"pass a", "pass b"}},

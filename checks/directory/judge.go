@@ -67,7 +67,7 @@ func (v view) judge() (out []checks.Finding, clusters []checks.Cluster) {
 	out = append(out, f)
 	if len(v.Members) == 1 {
 		for _, c := range []*checks.Check{serverID, agreements, csn, entries, monitor} {
-			out = append(out, c.Skip(v, v.Members[0].Name, "the platform has one directory server: nothing is replicated"))
+			out = append(out, c.Skip(v, v.Members[0].Name, "the platform has only one directory server: nothing is replicated"))
 		}
 		return out, clusters
 	}
@@ -96,7 +96,7 @@ func (v view) judgeReachable(m *member) checks.Finding {
 	case c.State != checks.Open:
 		remedy := reachable.Remedy
 		if c.State == checks.Mute {
-			remedy = "systemctl restart carbonio-openldap   # it hangs: out of disk space, or of threads"
+			remedy = "systemctl restart carbonio-openldap   # it hangs: no disk space, or no threads left"
 		}
 		return reachable.Fail(v, m.Name, "%s %s", m.Name, c).Saw(cmp.Or(m.NoTLS, string(c.State))).Wanted("LDAP on 389/tcp").
 			Needing(checks.PingOf(m.Name), checks.PortOf(m.Name, ldapPort, "tcp")).Fix(checks.On(m.Name) + remedy)
@@ -122,7 +122,7 @@ func (v view) judgeCertificate(m *member) checks.Finding {
 		}
 		return f.Saw(c.Words(v.At, m.Name)).With("subject", c.Subject).With("issuer", c.Issuer)
 	}
-	f := reachable.Pass(v, m.Name, "%s responds on port 389 with StartTLS", m.Name)
+	f := reachable.Pass(v, m.Name, "%s responds on port 389 and offers StartTLS", m.Name)
 	if m.LDAP.Certificate != nil {
 		f = f.With("certificate", "valid until "+m.LDAP.Certificate.Until.Format(time.DateOnly))
 	}
@@ -155,13 +155,13 @@ func (v view) judgeServerID(m *member) checks.Finding {
 	case m.Replica:
 		return serverID.Skip(v, m.Name, "%s is a replica, which needs no server ID", m.Name)
 	case len(v.masters()) == 1:
-		return serverID.Skip(v, m.Name, "the platform has one master, which needs no server ID")
+		return serverID.Skip(v, m.Name, "the platform has only one master, which needs no server ID")
 	case m.Config == nil:
 		return v.unseen(serverID, m, m.NoConfig)
 	}
 	ids := m.ids()
 	if len(ids) != 1 || ids[0] == unowned {
-		return serverID.Fail(v, m.Name, "%s has no server ID of its own", m.Name).
+		return serverID.Fail(v, m.Name, "%s has no valid server ID", m.Name).
 			Saw(strings.Join(m.Config.ServerIDs, ", ")).Wanted("one olcServerID, 1 or higher, that no other master has").Fix(v.renumber(m))
 	}
 	same := cluster.Ask(v.othersThan(m), func(other *member) cluster.Answer {
@@ -177,7 +177,7 @@ func (v view) judgeServerID(m *member) checks.Finding {
 			later = same.Yes[0]
 		}
 		return serverID.Fail(v, m.Name, "%s and %s have the same server ID: each loses changes of the other", m.Name, same.Yes[0].Name).
-			Saw(number(ids[0])).Wanted("a server ID of its own for each").Fix(v.renumber(later))
+			Saw(number(ids[0])).Wanted("a different server ID for each").Fix(v.renumber(later))
 	case cluster.Unseen:
 		return cluster.Because(serverID.Unknown(v, m.Name, "%s has server ID %s; that of %s is unknown", m.Name, number(ids[0]), names(same.Unseen)), reachable, same.Unseen)
 	}
@@ -254,7 +254,7 @@ func (v view) judgeTolerance() (checks.Finding, []checks.Cluster) {
 		clusters = append(clusters, v.cluster("directory writes", v.masters(), writers))
 	}
 	if len(v.Members) == 1 {
-		return tolerance.Skip(v, all, "the platform has one directory server: none to lose"), clusters
+		return tolerance.Skip(v, all, "there is only one directory server: none can be lost"), clusters
 	}
 	saw := fmt.Sprintf("%d of %d servers respond, %d of %d masters", len(readers.Yes), len(v.Members), len(writers.Yes), len(v.masters()))
 	if n := len(readers.Unseen); n > 0 {

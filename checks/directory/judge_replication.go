@@ -13,7 +13,7 @@ import (
 
 func (v view) judgeAgreements(m *member) checks.Finding {
 	if v.alone(m) {
-		return agreements.Skip(v, m.Name, "the platform has one master, which replicates from nobody")
+		return agreements.Skip(v, m.Name, "the platform has only one master: it replicates from no other")
 	}
 	if m.Config == nil {
 		return v.unseen(agreements, m, m.NoConfig)
@@ -90,7 +90,7 @@ func (c config) agreeWith(masters []*member) string {
 func (v view) judgeMonitor(m *member) checks.Finding {
 	switch {
 	case v.alone(m):
-		return monitor.Skip(v, m.Name, "the platform has one master, which replicates from nobody")
+		return monitor.Skip(v, m.Name, "the platform has only one master: it replicates from no other")
 	case m.works() != cluster.Yes:
 		return v.unseen(monitor, m)
 	case m.Last.NoMonitor != checks.Unseen{} || m.User == "":

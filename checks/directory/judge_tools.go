@@ -19,7 +19,7 @@ func judgeTools(scope checks.Scope, r report) []checks.Finding {
 	case !got:
 		return []checks.Finding{tools.Unseen(r, "zmreplchk")}
 	case len(v.Members) < 2:
-		return []checks.Finding{tools.Skip(r, "zmreplchk", "the platform has one directory server: nothing is replicated")}
+		return []checks.Finding{tools.Skip(r, "zmreplchk", "the platform has only one directory server: nothing is replicated")}
 	case len(v.masters()) < 2:
 		return []checks.Finding{v.judgeReplchk(r, said.Replchk)}
 	}
@@ -54,7 +54,7 @@ func (v snapshot) judgeReplchk(r report, o output[[]status]) checks.Finding {
 	bad := cluster.Those(o.Said, func(s status) bool { return s.Code != inSync && (s.Code != outOfSync || !same) })
 	switch {
 	case len(o.Said) == 0:
-		return tools.Unknown(r, target, "the output of zmreplchk could not be understood")
+		return tools.Unknown(r, target, "the output of zmreplchk is in an unknown format")
 	case len(bad) == 0:
 		return tools.Pass(r, target, "zmreplchk reports every server in sync").Saw(evidence)
 	}
@@ -92,7 +92,7 @@ func (v snapshot) judgeMMRTool(r report, o output[mmr]) checks.Finding {
 		return tools.Fail(r, target, "zmldapmmrtool reports no multi-master configuration on this node").Saw(o.Said.Error).
 			Wanted("Master Server ID, and an agreement with each other master").Needing(serverID.On(r.Vantage), agreements.On(r.Vantage))
 	case o.Said.ServerID == "":
-		return tools.Unknown(r, target, "the output of zmldapmmrtool could not be understood")
+		return tools.Unknown(r, target, "the output of zmldapmmrtool is in an unknown format")
 	}
 	missing := cluster.Those(v.masters(), func(m *member) bool { return !m.same(r.Vantage) })
 	var lines []string
