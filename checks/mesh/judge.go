@@ -135,7 +135,7 @@ func (v view) meshServers() []server {
 func (v view) judge(views []view, c checks.Cluster) []checks.Finding {
 	switch _, got := v.Got(); {
 	case v.Contact != checks.Contact{}:
-		f := agent.Fail(v, v.Vantage, "the mesh agent of this node does not run: nothing listens on %s", address).
+		f := agent.Fail(v, v.Vantage, "the mesh agent of this node is not running: nothing listens on %s", address).
 			Saw("connection refused").Wanted("a response").Fix(checks.On(v.Vantage) + agent.Remedy)
 		return append([]checks.Finding{f}, v.unknown("the mesh agent of this node does not run")...)
 	case !got:
@@ -156,7 +156,7 @@ func (v view) unknown(why string) []checks.Finding {
 	for _, c := range []*checks.Check{leader, peers, members, autopilot, services, tolerance} {
 		out = append(out, c.Unknown(v, mesh, "%s", why).Needing(agent.On(v.Vantage)))
 	}
-	return append(out, token.Skip(v, v.Vantage, "there is no agent to present it to"))
+	return append(out, token.Skip(v, v.Vantage, "there is no agent to try the token with"))
 }
 
 // unseen is the finding on a request that the agent refused, as a rule because it

@@ -64,7 +64,7 @@ func (v view) judgeNode(n platform.Node, views []view) checks.Finding {
 	lost, _ := v.losses.Got()
 	switch m := current(v.members[name]); {
 	case m.Name == "" && !v.inventory():
-		return members.Skip(v, name, "not in the mesh, and there is no inventory to tell whether it should be")
+		return members.Skip(v, name, "not in the mesh, and there is no inventory to say whether it should be")
 	case m.Name == "":
 		return members.Fail(v, name, "%s is not in the mesh", name).Saw("no member").Wanted("alive").Needing(reach...).
 			Fix(here + "systemctl status service-discover\npending-setups -a")
@@ -100,7 +100,7 @@ func state(status int) string {
 // forceLeave is the command that makes the mesh forget a member.
 func forceLeave(name string) string {
 	if !plain(name) {
-		return "consul members     # this name is not plain: quote it for consul force-leave"
+		return "consul members     # this name has special characters: quote it for consul force-leave"
 	}
 	return "consul force-leave " + name + "     # on a mesh server, with CONSUL_HTTP_TOKEN"
 }

@@ -87,9 +87,9 @@ func (v view) judgePeers() checks.Finding {
 	saw := join(have)
 	switch n := len(have); {
 	case !v.inventory() && n != 1 && n != 3:
-		return peers.Warn(v, mesh, "the mesh has %s: Carbonio has 1 or 3 mesh servers", count(n, "peer")).Saw(saw)
+		return peers.Warn(v, mesh, "the mesh has %s: Carbonio uses 1 or 3 mesh servers", count(n, "peer")).Saw(saw)
 	case len(missing)+len(foreign) > 0:
-		f := peers.Fail(v, mesh, "the peers are not the mesh servers of the inventory: missing %s; foreign %s", cmp.Or(join(missing), "none"), cmp.Or(join(foreign), "none"))
+		f := peers.Fail(v, mesh, "the peers are not the mesh servers of the inventory: missing: %s; not in the inventory: %s", cmp.Or(join(missing), "none"), cmp.Or(join(foreign), "none"))
 		return cluster.Because(f, members, missing).Saw(saw).Wanted(join(v.servers)).Fix(peersRemedy(missing, foreign))
 	case len(v.voteless) > 0:
 		return peers.Fail(v, mesh, "without a vote: %s", join(v.voteless)).Saw(saw).Wanted("every peer with a vote").Fix(peersRemedy(v.voteless, nil))
@@ -128,7 +128,7 @@ func (v view) judgeAutopilot() checks.Finding {
 		f := autopilot.Fail(v, mesh, "autopilot reports %s as unhealthy", join(v.unhealthy)).Saw(saw).Wanted(want).Fix(on(v.unhealthy) + restart)
 		return cluster.Because(f, members, v.unhealthy)
 	case len(a.Servers) == 1 && len(v.servers) <= 1:
-		return autopilot.Pass(v, mesh, "the mesh reports itself healthy; a single server has no spare").Saw(saw)
+		return autopilot.Pass(v, mesh, "the mesh reports itself healthy; there is only one server: none can be lost").Saw(saw)
 	case !a.Healthy || a.FailureTolerance < 1:
 		f := autopilot.Fail(v, mesh, "the mesh has %s and can lose none", count(len(a.Servers), "server")).Saw(saw).Wanted(want)
 		return cluster.Because(f, members, v.working().No).Needing(peers.On(mesh))
@@ -141,7 +141,7 @@ func (v view) judgeToken() checks.Finding {
 	from, why := v.Token.From, v.Autopilot.Unseen
 	switch {
 	case v.Token.Elsewhere:
-		return token.Skip(v, v.Vantage, "the mesh servers hold it, and the configuration names none")
+		return token.Skip(v, v.Vantage, "the mesh servers hold the token, and the configuration has none")
 	case v.Token.Unseen != checks.Unseen{}:
 		return token.Unknown(v, v.Vantage, "no token was found, so %s: %s", without, v.Token.Unseen)
 	case why.Code == forbidden:
@@ -196,9 +196,9 @@ func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	case len(c.Members) == 0:
 		return tolerance.Skip(v, mesh, "no mesh server is known")
 	case len(c.Members) == 1 && c.Needs == 1:
-		return tolerance.Skip(v, mesh, "a single mesh server has no spare").Saw(saw)
+		return tolerance.Skip(v, mesh, "there is only one mesh server: none can be lost").Saw(saw)
 	case spare < 1:
-		f := tolerance.Fail(v, mesh, "the mesh stops when one more server is lost").Saw(saw)
+		f := tolerance.Fail(v, mesh, "the mesh will stop if one more server is lost").Saw(saw)
 		return cluster.Because(f, members, v.working().No).Needing(peers.On(mesh), autopilot.On(mesh))
 	default:
 		return tolerance.Pass(v, mesh, "the mesh can lose %d more of its %d servers", spare, len(c.Members)).Saw(saw)

@@ -42,7 +42,7 @@ const (
 )
 
 var meshToken = checks.SecretSetting("logins.mesh_token",
-	"Where the administration token of the mesh is: a file or an environment variable. Mesh servers hold the token, and there root needs no setting.",
+	"Where the administration token of the mesh is: a file or an environment variable. Not needed when run as root on a mesh server, which holds the token.",
 	"{file: /root/mesh.token}", platform.Troubleshooting.On("mesh"))
 
 var (
@@ -59,7 +59,7 @@ var (
 var agent = &checks.Check{
 	ID:      checks.AgentID,
 	Title:   "The mesh agent of this node responds",
-	Why:     "Every service of the node finds the others through its own agent. Without it they are cut off, and the others can no longer find them.",
+	Why:     "Every service of the node finds the others through its own agent. Without it they cannot reach the others, and the others cannot find them.",
 	Manual:  "systemctl status service-discover\ncurl -s http://127.0.0.1:8500/v1/status/leader",
 	Remedy:  "systemctl restart service-discover\njournalctl -u service-discover -n 50     # it does not start while LDAP is down",
 	Sources: []platform.Source{platform.HAStatus, platform.ServiceDiscover},
@@ -79,7 +79,7 @@ var leader = &checks.Check{
 var peers = &checks.Check{
 	ID:      "mesh.peers",
 	Title:   "Every mesh server is a peer with a vote, and no other node is",
-	Why:     "The peers elect the leader. A server that is missing or has no vote does not count when another one fails; a peer that is gone for good still counts towards the majority.",
+	Why:     "The peers elect the leader. A server that is missing or has no vote does not count when another one fails; a peer that will not come back still counts towards the majority.",
 	Manual:  "curl -s http://127.0.0.1:8500/v1/status/peers\nconsul operator raft list-peers     # with CONSUL_HTTP_TOKEN",
 	Remedy:  restart + "     # on the server that is missing or has no vote",
 	Sources: []platform.Source{platform.ScenarioHA.On("three for quorum"), platform.Installer.On("consul_checks")},
@@ -118,7 +118,7 @@ var services = &checks.Check{
 
 var tolerance = &checks.Check{
 	ID:      "mesh.tolerance",
-	Title:   "The mesh survives the loss of one more server",
+	Title:   "The mesh can lose one more server",
 	Why:     "The mesh works while more than half of its servers do. Without it PostgreSQL has no failover, and services cannot find each other.",
 	Manual:  "consul members | grep server; curl -s http://127.0.0.1:8500/v1/status/peers",
 	Remedy:  restart + "     # on the mesh server that is down",
@@ -129,7 +129,7 @@ var tolerance = &checks.Check{
 var token = &checks.Check{
 	ID:      "mesh.token",
 	Title:   "The mesh's administration token is found and accepted",
-	Why:     "Only with this token does the mesh report which servers vote and what autopilot says of them. Members and services are visible without it, because each agent has a token of its own.",
+	Why:     "Only with this token does the mesh report which servers have a vote and what autopilot says about them. Members and services are visible without it, because each agent has a token of its own.",
 	Manual:  "gpg -qdo - /etc/zextras/service-discover/cluster-credentials.tar.gpg | tar xOf - consul-acl-secret.json | jq .SecretID -r",
 	Remedy:  "# in the configuration of carbonio-check:\nlogins:\n  mesh_token: {file: /root/mesh.token}\n# or run it as root on a mesh server, which holds the token",
 	Sources: []platform.Source{platform.Troubleshooting.On("mesh"), platform.ServiceDiscover},
@@ -139,7 +139,7 @@ var token = &checks.Check{
 var ldap = &checks.Check{
 	ID:      "mesh.ldap",
 	Title:   "The directory lists this node as a mesh server",
-	Why:     "service-discover asks the directory at every start, and does not start on a server that is not listed there: the next reboot takes the server out of the mesh. Setting up a second directory master is known to lose the entry.",
+	Why:     "service-discover asks the directory at every start, and does not start on a server that is not listed there: the next reboot takes the server out of the mesh. Setting up a second directory master is known to remove the entry.",
 	Manual:  "su - zextras -c 'carbonio prov -l gs $(zmhostname)' | grep -i service",
 	Remedy:  "su - zextras -c 'zmprov -l ms $(zmhostname) +zimbraServiceInstalled service-discover +zimbraServiceEnabled service-discover'",
 	Sources: []platform.Source{platform.RedundantStatus, platform.ServiceDiscover, platform.Changelog.On("ZCT-1765")},

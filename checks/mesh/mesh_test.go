@@ -316,7 +316,7 @@ func TestObserveRefusals(t *testing.T) {
 	require.Equal(t, checks.Unseen{Code: checks.Failed, Words: "HTTP 302: elsewhere"}, a.Peers.Unseen)
 	require.Equal(t, checks.Unseen{
 		Code:  checks.Failed,
-		Words: "/v1/agent/members?segment=_all: not an answer from Consul: it is not the JSON expected there",
+		Words: "/v1/agent/members?segment=_all: not an answer from Consul: it is not the expected JSON",
 	}, a.Members.Unseen)
 	require.Equal(t, checks.Unseen{Code: noLeader, Words: "HTTP 500: No cluster leader"}, a.Services.Unseen)
 
@@ -359,7 +359,7 @@ func TestObserveHostile(t *testing.T) {
 		"endless body":   {"HTTP/1.1 200 OK\r\n\r\n\"", strings.Repeat("a", 64<<10), "larger than"},
 		"endless header": {"HTTP/1.1 200 OK\r\n", "X: " + strings.Repeat("a", 1<<10) + "\r\n", "header"},
 		"not HTTP":       {"SSH-2.0-OpenSSH\r\n\r\n", "", "malformed"},
-		"half a header":  {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\"1", "", "breaks off"},
+		"half a header":  {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\"1", "", "ends early"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener := checkstest.Serve(t, func(conn net.Conn) {
