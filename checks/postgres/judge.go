@@ -332,7 +332,7 @@ func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	case answer == cluster.Unseen:
 		return v.Unknown(tolerance, "only %s was seen to work%s", list(c.Able), v.missing())
 	}
-	f := tolerance.Fail(v.proof, subject, "PostgreSQL stops if %s is lost as well", list(c.Able)).
+	f := tolerance.Fail(v.proof, subject, "PostgreSQL will stop if %s is lost as well", list(c.Able)).
 		Saw(fmt.Sprintf("%d of %d database nodes work", len(c.Able), len(c.Members))).Wanted("at least two that work")
 	for _, m := range v.Members {
 		f = f.Needing(agreement.On(m.Node()), replicas.On(m.Node()))

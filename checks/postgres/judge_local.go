@@ -52,10 +52,10 @@ func judgeOwners(b checks.Basis, s server) []checks.Finding {
 	}
 	switch {
 	case n == 0:
-		out = append(out, databases.Warn(b, subject, "PostgreSQL has no database of Carbonio").Saw("none").Wanted(list(owned)).
+		out = append(out, databases.Warn(b, subject, "PostgreSQL has no Carbonio database").Saw("none").Wanted(list(owned)).
 			Fix("carbonio-mailbox-db-bootstrap carbonio_adm 127.0.0.1   # on a database connector; likewise carbonio-files-db-bootstrap, …"))
 	case len(out) == 0:
-		out = append(out, databases.Pass(b, subject, "all databases of Carbonio (%d) are owned by the user of the same name", n))
+		out = append(out, databases.Pass(b, subject, "all Carbonio databases (%d) are owned by the user of the same name", n))
 	}
 	return out
 }
@@ -63,7 +63,7 @@ func judgeOwners(b checks.Basis, s server) []checks.Finding {
 // skipHAProxy says why a node of a cluster has none.
 func skipHAProxy(scope checks.Scope, vantage string) checks.Finding {
 	if scope.Topology.Inventory == nil {
-		return haproxy.Skip(checks.From(vantage), "", "without an inventory it is unknown where HAProxy belongs")
+		return haproxy.Skip(checks.From(vantage), "", "without an inventory it is unknown which nodes need HAProxy")
 	}
 	return haproxy.Skip(checks.From(vantage), "", "a directory server has no HAProxy: it needs port 389 itself")
 }
@@ -102,7 +102,7 @@ func judgeService(s checks.Sight[checks.Nothing, []unit]) checks.Finding {
 	case patroni.File != "enabled":
 		return failing("enabled", "systemctl enable patroni", "%s is running on %s but does not start at boot: %s", unitPatroni, node, patroni.File)
 	}
-	return service.Pass(s, node, "PostgreSQL on %s is started by Patroni alone", node).Saw(strings.Join(saw, "\n"))
+	return service.Pass(s, node, "PostgreSQL on %s is started only by Patroni", node).Saw(strings.Join(saw, "\n"))
 }
 
 func (v view) judgeHAProxy(s checks.Sight[checks.Nothing, balancer], port int) checks.Finding {
@@ -170,7 +170,7 @@ func (v view) judgeWrites(s checks.Sight[checks.Nothing, balancer], target strin
 	case led:
 		return haproxy.Pass(s, target, "HAProxy forwards to %s, the leader", up[0])
 	}
-	return haproxy.Pass(s, target, "HAProxy forwards to %s alone", up[0])
+	return haproxy.Pass(s, target, "HAProxy forwards only to %s", up[0])
 }
 
 func judgeMasters(s checks.Sight[checks.Nothing, balancer], target string, servers []known) checks.Finding {

@@ -31,7 +31,7 @@ func (v view) judgeTimeline() checks.Finding {
 	case newest == 0:
 		return v.Unknown(timeline, "no member reports its timeline")
 	case led && l.Status.Timeline > 0 && l.Status.Timeline < newest:
-		return timeline.Fail(v.proof, subject, "the leader %s is on timeline %d, which is older than %d of %s", l.Node(), l.Status.Timeline, newest, whose).
+		return timeline.Fail(v.proof, subject, "the leader %s is on timeline %d, which is older than timeline %d of %s", l.Node(), l.Status.Timeline, newest, whose).
 			Saw(v.roles()).Wanted(fmt.Sprintf("a leader on timeline %d", newest)).
 			Fix(patronictl + "history\npg_controldata /var/lib/postgresql/16/main | grep -i timeline   # on every database node, before any data is discarded")
 	case len(late) > 0:
@@ -92,7 +92,7 @@ func (v view) judgeReplica(m member) checks.Finding {
 	l, led := v.leader()
 	switch s := m.last(); {
 	case m.silent(): // agreement, which the catalogue needs, explains it
-		return replicas.Unknown(m, name, "%s does not report its position", name)
+		return replicas.Unknown(m, name, "%s does not report its WAL position", name)
 	case s.State != running && s.State != streaming:
 		return replicas.Fail(m, name, "PostgreSQL on %s is not running: %s", name, s.State).Saw(s.State).Wanted(running).Fix(rebuild(name))
 	case !led || l.Status == nil:
@@ -119,9 +119,9 @@ func judgePosition(m, l member, streams string) checks.Finding {
 	case streams != streaming:
 		return replicas.Warn(m, name, "%s is catching up with %s: %s", name, l.Node(), streams).Wanted(streaming).Fix(journal(name))
 	case l.Status.XLog.Location == 0:
-		return replicas.Unknown(m, name, "%s does not report how much it has written", l.Node())
+		return replicas.Unknown(m, name, "%s does not report how much WAL it has written", l.Node())
 	case s.XLog.Paused:
-		return replicas.Warn(m, name, "%s receives, but its replay is paused", name).Wanted("replay that continues").
+		return replicas.Warn(m, name, "%s receives WAL, but its replay is paused", name).Wanted("replay that continues").
 			Fix(checks.On(name) + "psql -c 'SELECT pg_wal_replay_resume()'")
 	case behind > maxLag && stuck:
 		return replicas.Fail(m, name, "%s is %s behind and makes no progress", name, size(behind)).Wanted(want).

@@ -83,7 +83,7 @@ func TestJudgeHAProxy(t *testing.T) {
 		unread   string
 		want     []string // of 5432, 389, 7000
 	}{
-		"well":               {all, "", "", "", []string{"pass HAProxy forwards to svc1", "pass 2 directory servers", "pass"}},
+		"well":               {all, "", "", "", []string{"pass HAProxy forwards only to svc1", "pass 2 directory servers", "pass"}},
 		"process not seen":   {held(""), "", "", "", []string{"pass", "pass", "pass"}},
 		"not there":          {nil, "", "", "", []string{"fail nothing listens on port 5432", "fail nothing", "fail nothing"}},
 		"pgpool":             {map[int]string{5432: "pgpool", 389: "haproxy", 7000: "haproxy"}, "", "", "", []string{"fail port 5432 of mbox1.example.com is taken by pgpool", "pass", "pass"}},

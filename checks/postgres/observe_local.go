@@ -112,7 +112,7 @@ func parseStats(text []byte) ([]backend, error) {
 	rows, err := r.ReadAll()
 	for _, name := range []string{"pxname", "svname", "status"} {
 		if err != nil || len(rows) == 0 || !slices.Contains(rows[0], name) {
-			return nil, errors.New("they are not in the format of HAProxy")
+			return nil, errors.New("they are not in HAProxy's format")
 		}
 	}
 	out := []backend{}

@@ -135,7 +135,7 @@ type bounded struct {
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, fmt.Errorf("the answer is larger than %d bytes", maxBody)
+		return 0, fmt.Errorf("the response is larger than %d bytes", maxBody)
 	}
 	n, err := b.Conn.Read(p[:min(len(p), b.left)])
 	b.left -= n

@@ -112,7 +112,7 @@ func TestObserveSQLBadly(t *testing.T) {
 			for b.Flush() == nil {
 				b.Send(&pgproto3.DataRow{Values: [][]byte{make([]byte, 10000)}})
 			}
-		}, "the answer is larger than 1048576 bytes"},
+		}, "the response is larger than 1048576 bytes"},
 		"silence": {func(_ *pgproto3.Backend, conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) }, "deadline"},
 		"silence after the question": {func(b *pgproto3.Backend, conn net.Conn) {
 			b.Send(&pgproto3.AuthenticationOk{})

@@ -108,14 +108,14 @@ func TestObserveBadly(t *testing.T) {
 		out[path] = body
 		return out
 	}
-	const notJSON = "it is not the JSON expected there"
+	const notJSON = "it is not the expected JSON"
 	for name, c := range map[string]struct {
 		answers                  map[string]string
 		status, cluster, history string // why they were not seen
 	}{
-		"10 MiB":               {with("/cluster", `{"members": [`+strings.Repeat(`{"name": "x"},`, 10<<20/14)+`{}]}`), "", "/cluster: the answer is larger than 1048576 bytes", ""},
-		"10 MiB of status":     {with("/patroni", `{"replication": [`+strings.Repeat(`{"state": "x"},`, 10<<20/15)+`{}]}`), "/patroni: the answer is larger than 1048576 bytes", "", ""},
-		"300,000 members":      {with("/cluster", `{"members": [`+strings.Repeat(`{},`, 300_000)+`{}]}`), "", "/cluster: the answer holds more than 200000 values", ""},
+		"10 MiB":               {with("/cluster", `{"members": [`+strings.Repeat(`{"name": "x"},`, 10<<20/14)+`{}]}`), "", "/cluster: the response is larger than 1048576 bytes", ""},
+		"10 MiB of status":     {with("/patroni", `{"replication": [`+strings.Repeat(`{"state": "x"},`, 10<<20/15)+`{}]}`), "/patroni: the response is larger than 1048576 bytes", "", ""},
+		"300,000 members":      {with("/cluster", `{"members": [`+strings.Repeat(`{},`, 300_000)+`{}]}`), "", "/cluster: the response holds more than 200000 values", ""},
 		"no JSON":              {with("/patroni", "<html>"), "/patroni: " + notJSON, "", ""},
 		"another's JSON":       {with("/patroni", `{"status": "ok"}`), "/patroni: the response is not from Patroni", "", ""},
 		"null":                 {with("/patroni", "null"), "/patroni: " + notJSON, "", ""},

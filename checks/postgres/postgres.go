@@ -46,7 +46,7 @@ var (
 )
 
 var login = checks.LoginSetting("logins.postgres",
-	"The user to log in to PostgreSQL as, and where the password is: a file or an environment variable. It reads the version, the role of each server and the owners of the databases.",
+	"The PostgreSQL user to log in as, and where the password is: a file or an environment variable. This login reads the version, the role of each server and the owners of the databases.",
 	"{user: carbonio_adm, password: {file: /root/carbonio-inventory_postgrespassword}}",
 	platform.Troubleshooting.On("databases"))
 
@@ -155,7 +155,7 @@ var databases = &checks.Check{
 
 var version = &checks.Check{
 	ID:      "postgres.version",
-	Title:   "Every database node runs the same PostgreSQL, in the version that the release needs",
+	Title:   "Every database node runs the same PostgreSQL version, and the one that the release needs",
 	Why:     "Carbonio supports one major version of PostgreSQL. Nodes with different major versions cannot replicate; with different minor versions a failover also changes the version.",
 	Manual:  "psql -c 'SHOW server_version'\nls /usr/lib/postgresql /usr/pgsql-*",
 	Remedy:  "apt-get install --only-upgrade postgresql-16   # RHEL: dnf update postgresql16-server\n" + patronictl + "restart carbonio-psql-cluster   # asks for confirmation",
@@ -165,7 +165,7 @@ var version = &checks.Check{
 
 var tolerance = &checks.Check{
 	ID:      "postgres.tolerance",
-	Title:   "PostgreSQL survives the loss of one more database node",
+	Title:   "PostgreSQL can lose one more database node",
 	Why:     "With only one node left, the next failure or reboot stops Carbonio.",
 	Manual:  patronictl + "list",
 	Remedy:  "systemctl start patroni   # on the node that is missing\n" + patronictl + "list" + onRHEL,
