@@ -156,14 +156,14 @@ func (v view) judgeLeader() checks.Finding {
 	case v.single():
 		return mode.Pass(v, ensemble, "a single server needs no leader")
 	case len(v.leaders) == 1: // it has a majority behind it: whoever was not seen has none
-		return mode.Pass(v, ensemble, "%s leads", names)
+		return mode.Pass(v, ensemble, "%s is the leader", names)
 	case len(v.leaders) > 1:
 		return mode.Fail(v, ensemble, "%d servers claim to be the leader", len(v.leaders)).Saw(names).Wanted("one leader")
 	case len(v.working.Unseen) > 0:
 		f := mode.Unknown(v, ensemble, "no leader was seen, and %d of %d servers could not be checked", len(v.working.Unseen), len(v.Members))
 		return cluster.Because(f, mode, v.Members)
 	}
-	f := mode.Fail(v, ensemble, "no server leads").Wanted("one leader").Fix(journal + "   # on every server").Stops()
+	f := mode.Fail(v, ensemble, "no server is the leader").Wanted("one leader").Fix(journal + "   # on every server").Stops()
 	return cluster.Because(f, mode, v.Members)
 }
 
@@ -183,11 +183,11 @@ func (s server) number() uint64 { return s.Zxid & 0xffffffff }
 func (v view) judgeAgreement() checks.Finding {
 	switch {
 	case v.single():
-		return agreement.Skip(v, ensemble, "a single server has no other to agree with")
+		return agreement.Skip(v, ensemble, "there is only one server: nothing to compare")
 	case len(v.leaders) != 1:
 		return v.leaderless(agreement)
 	case !v.leaders[0].HasZxid:
-		return agreement.Unknown(v, ensemble, "%s does not report how far its history goes", v.leaders[0].Node())
+		return agreement.Unknown(v, ensemble, "%s does not report its last transaction (zxid)", v.leaders[0].Node())
 	}
 	first := v.leaders[0]
 	var all, apart []string
@@ -208,7 +208,7 @@ func (v view) judgeAgreement() checks.Finding {
 		return agreement.Fail(v, ensemble, "%s", strings.Join(apart, "; ")).Saw(saw).
 			Wanted(fmt.Sprintf("within %d changes of %s (policy)", maxDistance, first.Node()))
 	case len(all) == 1:
-		f := agreement.Unknown(v, ensemble, "no follower reports how far its history goes")
+		f := agreement.Unknown(v, ensemble, "no follower reports its last transaction (zxid)")
 		return cluster.Because(f, mode, slices.Concat(v.working.No, v.working.Unseen))
 	}
 	return agreement.Pass(v, ensemble, "%d of %d servers agree", len(all), len(v.Members)).Saw(saw)

@@ -137,7 +137,7 @@ func parse(text string) server {
 		}
 	}
 	if s.Mode == "" {
-		return server{Contact: checks.Contact{State: checks.Stranger, Words: "ZooKeeper"}}
+		return server{Contact: checks.Contact{State: checks.Stranger, Words: "ZooKeeper server"}}
 	}
 	return s
 }
