@@ -225,7 +225,7 @@ func (v view) judgeBroker(m member) checks.Finding {
 	case !m.responded():
 		return brokers.Unseen(m, name)
 	case m.ID < 0:
-		return brokers.Unknown(m, name, "%s responds, but does not report its id: %s", name, m.ConfigUnseen)
+		return brokers.Unknown(m, name, "%s responds, but does not report its ID: %s", name, m.ConfigUnseen)
 	case want != "" && id != want:
 		return brokers.Fail(m, name, "%s responds as broker %s", name, id).Saw(id).Wanted(want + " (broker_id in the inventory)").
 			Fix(checks.On(name) + "grep -E '^(node|broker).id' " + properties + "   # must be " + want)
@@ -289,7 +289,7 @@ func (v view) judgeAdvertised(m member) checks.Finding {
 	case self.Port != port:
 		return wrong(advertised.Fail(m, name, "%s sends clients to port %d, which firewalls do not open", name, self.Port))
 	case m.Unresolved != nil && m.Unresolved.Code != checks.Failed:
-		return advertised.Unknown(m, name, "whether %s resolves here is unknown: %s", self.Host, m.Unresolved)
+		return advertised.Unknown(m, name, "whether %s resolves here could not be seen: %s", self.Host, m.Unresolved)
 	case m.Unresolved != nil:
 		return wrong(advertised.Fail(m, name, "%s sends clients to %s, which does not resolve here: %s", name, self.Host, m.Unresolved)).
 			Needing(checks.NameOf(name), checks.LineOf(name))
@@ -336,7 +336,7 @@ func (v view) judgeController() checks.Finding {
 	switch {
 	case len(clusters) > 1:
 		return controller.Fail(v, all, "the brokers belong to %d clusters", len(clusters)).
-			Saw(strings.Join(ids, "; ")).Wanted("one cluster id")
+			Saw(strings.Join(ids, "; ")).Wanted("one cluster ID")
 	case len(modes) > 1:
 		return controller.Fail(v, all, "some brokers run with KRaft and some with ZooKeeper").
 			Saw(strings.Join(modeOf, "; ")).Wanted("the same on every broker")
@@ -379,7 +379,7 @@ func (v view) judgeQuorum() checks.Finding {
 	case len(kraft) == 0:
 		return v.judgeZooKeeper()
 	case q == nil && v.quorumLost:
-		f := quorum.Fail(v, all, "the quorum is lost: no controller responds to the brokers, and nothing can be changed").
+		f := quorum.Fail(v, all, "the quorum is lost: no controller responds to the brokers, and no metadata can be changed").
 			Saw(v.of(len(v.responding)) + " respond, and none reaches a controller").Wanted("a majority of controllers").Stops()
 		// Together with the majority; or with the controller alone, which the others
 		// keep asking for most of a minute when it stops responding.
@@ -396,7 +396,7 @@ func (v view) judgeQuorum() checks.Finding {
 	if voters, want := v.nodes(ids), cluster.Nodes(v.Members); !slices.Equal(voters, want) {
 		f := quorum.Fail(v, all, "the voters are not the brokers of the inventory").
 			Saw(strings.Join(voters, ", ")).Wanted(strings.Join(want, ", ")).
-			Fix("grep -E '^(controller.quorum.voters|node.id)' " + properties + "   # on every broker: the ids must be those of broker_id in the inventory")
+			Fix("grep -E '^(controller.quorum.voters|node.id)' " + properties + "   # on every broker: the IDs must be those of broker_id in the inventory")
 		return cluster.Because(f, brokers, v.Members) // a broker with another's id
 	}
 	return v.judgeVoters(q)

@@ -130,7 +130,7 @@ func byTopic(placed []placement) string {
 		placed = others
 	}
 	if len(out) > most {
-		out = append(out[:most], fmt.Sprintf("and %d topics more", len(out)-most))
+		out = append(out[:most], fmt.Sprintf("and %d more topics", len(out)-most))
 	}
 	return strings.Join(out, ", ")
 }
@@ -138,7 +138,7 @@ func byTopic(placed []placement) string {
 // judgeReplication judges how many copies there are, in sync or not.
 func (v view) judgeReplication() checks.Finding {
 	if len(v.Members) == 1 {
-		return replication.Skip(v, all, "a single broker has no other to copy to")
+		return replication.Skip(v, all, "there is only one broker: nothing can be replicated")
 	}
 	if single := cluster.Those(v.placed, func(p placement) bool { return len(p.replicas) < copies }); len(single) > 0 {
 		return replication.Fail(v, all, "%d of %d partitions have only one copy", len(single), len(v.placed)).
@@ -182,7 +182,7 @@ func (v view) judgeTransactions() checks.Finding {
 	if spare == 0 {
 		return transactions.Pass(v, all, "transactions can be committed; losing any broker stops some, because %d of %d copies must be in sync", want, len(log[0].replicas))
 	}
-	return transactions.Pass(v, all, "transactions can be committed, even with %d brokers fewer", spare)
+	return transactions.Pass(v, all, "transactions can be committed, even with %d fewer brokers", spare)
 }
 
 // service is the service that a partition is part of.

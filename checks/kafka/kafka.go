@@ -46,8 +46,8 @@ var (
 
 var brokers = &checks.Check{
 	ID:      checks.BrokerID,
-	Title:   "Every Kafka broker of the inventory responds, under its own id",
-	Why:     "Mailstores write every change of a mailbox to Kafka. While a broker is down, copies of what they wrote are missing; and a broker with another's id cannot join.",
+	Title:   "Every Kafka broker of the inventory responds, with its own ID",
+	Why:     "Mailstores write every change of a mailbox to Kafka. While a broker is down, copies of those changes are missing; a broker with the ID of another one cannot join the cluster.",
 	Manual:  "/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server svc1.example.com:9092 | grep 9092\nsystemctl status carbonio-kafka.service",
 	Remedy:  "systemctl restart carbonio-kafka.service; journalctl -u carbonio-kafka.service -n 50   # on that node",
 	Sources: []platform.Source{platform.HAStatus, platform.HAConfiguration},
@@ -70,14 +70,14 @@ var controller = &checks.Check{
 	Why:     "The controller appoints the leader of every partition. Two clusters under one name, or two controllers, each lose what the other writes.",
 	Manual:  "/opt/kafka/bin/kafka-metadata-quorum.sh --bootstrap-server svc1.example.com:9092 describe --status\ngrep cluster.id /var/lib/queue/kafka/logs/meta.properties",
 	Remedy:  "grep cluster.id /var/lib/queue/kafka/logs/meta.properties   # on every broker\nsystemctl restart carbonio-kafka.service                    # on the one that differs",
-	Sources: []platform.Source{platform.Cluster.On("all logs are formatted with one cluster id")},
+	Sources: []platform.Source{platform.Cluster.On("all logs are formatted with one cluster ID")},
 	Phases:  installed, Components: clients, Looks: looks, Needs: []*checks.Check{quorum},
 }
 
 var quorum = &checks.Check{
 	ID:      "kafka.quorum",
 	Title:   "The KRaft quorum has a leader, and every voter keeps up with it",
-	Why:     "A majority of the controllers decides on Kafka's metadata. A voter that does not keep up cannot replace one that fails; without a majority nothing can be changed.",
+	Why:     "A majority of the controllers decides on Kafka's metadata. A voter that does not keep up cannot replace one that fails; without a majority no metadata can be changed.",
 	Manual:  "/opt/kafka/bin/kafka-metadata-quorum.sh --bootstrap-server svc1.example.com:9092 describe --replication",
 	Remedy:  "nc -zv svc1.example.com 9093; journalctl -u carbonio-kafka.service -n 50   # on every broker",
 	Sources: []platform.Source{platform.Cluster.On("server.properties"), platform.Policy.On("the time since the last fetch")},

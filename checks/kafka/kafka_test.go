@@ -168,7 +168,7 @@ func TestObserve(t *testing.T) {
 		"topics": [{"name": "mail", "min_isr": 1, "partitions": [
 			{"id": 0, "leader": 2, "replicas": [2, 0], "isr": [2, 0]}, {"id": 1, "leader": 1, "replicas": [1, 2], "isr": [1, 2]}, {"id": 2, "leader": 0, "replicas": [0, 1], "isr": [0, 1]}]}],
 		"defaults": {"min.insync.replicas": "1", "default.replication.factor": "2", "transaction.state.log.replication.factor": "2", "transaction.state.log.min.isr": "2"},
-		"quorum_unseen": {"code": "error", "words": "it supports no version of DescribeQuorum that is known here"},
+		"quorum_unseen": {"code": "error", "words": "it supports no version of DescribeQuorum that carbonio-check knows"},
 		"unresolved": {"code": "error", "words": "no such host"}}`, string(seen[1].Data))
 }
 
@@ -256,7 +256,7 @@ func TestObserveQuorum(t *testing.T) {
 		}, true, checks.Failed, "NOT_LEADER"},
 		"hung up":     {func(*kmsg.DescribeQuorumRequest) (kmsg.Response, error) { return nil, io.EOF }, nil, checks.Failed, "closes the connection"},
 		"no answer":   {func(*kmsg.DescribeQuorumRequest) (kmsg.Response, error) { return nil, nil }, true, checks.TimedOut, ""},
-		"not a topic": {func(r *kmsg.DescribeQuorumRequest) (kmsg.Response, error) { return r.ResponseKind(), nil }, nil, checks.Failed, "the answer is empty"},
+		"not a topic": {func(r *kmsg.DescribeQuorumRequest) (kmsg.Response, error) { return r.ResponseKind(), nil }, nil, checks.Failed, "the response is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster, host := double(t, roles)
@@ -350,22 +350,22 @@ func TestHostileBrokers(t *testing.T) {
 		"silent":           {drain, `"state":"mute"`},
 		"hangs up":         {func(net.Conn) {}, `"state":"hung-up"`},
 		"half":             {func(c net.Conn) { c.Read(request); c.Write([]byte{0, 0, 1}) }, `"state":"hung-up"`},
-		"HTTP":             {func(c net.Conn) { c.Read(request); io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "its answer claims to have"},
+		"HTTP":             {func(c net.Conn) { c.Read(request); io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "its response claims to have"},
 		"TLS":              {func(c net.Conn) { c.Read(request); c.Write([]byte{0x15, 3, 3, 0, 2, 2, 10}) }, "may require TLS"},
-		"90 MiB":           {claim(90 << 20), "its answer claims to have"},
-		"2 GiB":            {claim(1<<31 - 1), "its answer claims to have"},
-		"less than none":   {claim(-1), "its answer claims to have"},
+		"90 MiB":           {claim(90 << 20), "its response claims to have"},
+		"2 GiB":            {claim(1<<31 - 1), "its response claims to have"},
+		"less than none":   {claim(-1), "its response claims to have"},
 		"drip-feed":        {drip, `"state":"mute"`},
 		"another question": {func(c net.Conn) { c.Read(request); c.Write([]byte{0, 0, 0, 4, 0, 0, 0, 9}); drain(c) }, "it responds to request 9"},
-		"garbled":          {script([]byte("SSH-2.0-OpenSSH_9.6")), "garbled"},
-		"garbled later":    {script(healthy[0], endless), "garbled"},
+		"garbled":          {script([]byte("SSH-2.0-OpenSSH_9.6")), "malformed"},
+		"garbled later":    {script(healthy[0], endless), "malformed"},
 		"nothing in it":    {script(healthy[0], nil), `"state":"hung-up"`},
 		"too old":          {script(speaks(0, 7)), "it supports no version of Metadata"},
 		"too new":          {script(speaks(9, 20)), "it supports no version of Metadata"},
 		"knows nothing":    {script([]byte{0, 0, 0, 0, 0, 0}), "it supports no version of Metadata"},
-		"no settings":      {script(healthy[0], healthy[1], endless), `"config_unseen":{"code":"error","words":"its answer is garbled`},
+		"no settings":      {script(healthy[0], healthy[1], endless), `"config_unseen":{"code":"error","words":"its response is malformed`},
 		"gone by then":     {script(healthy[0], healthy[1], nil), `"config_unseen":{"code":"error","words":"it closes the connection`},
-		"no quorum":        {script(append(healthy, endless)...), `"quorum_unseen":{"code":"error","words":"its answer is garbled`},
+		"no quorum":        {script(append(healthy, endless)...), `"quorum_unseen":{"code":"error","words":"its response is malformed`},
 		"gone at the end":  {script(append(healthy, nil)...), `"min_isr":1`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -407,7 +407,7 @@ func TestNoCluster(t *testing.T) {
 		return r.ResponseKind(), nil, true
 	})
 	data := first(t, hostOf(func(string) string { return cluster.ListenAddrs()[0] }))
-	require.Equal(t, map[string]any{"state": "open", "words": "it does not report a cluster id"}, data["contact"])
+	require.Equal(t, map[string]any{"state": "open", "words": "it does not report a cluster ID"}, data["contact"])
 }
 
 func TestNobodyThere(t *testing.T) {

@@ -145,7 +145,7 @@ func metadata(w *wire) (broker, error) {
 		return broker{}, err
 	}
 	if answer.ClusterID == nil || *answer.ClusterID == "" {
-		return broker{}, refusal("it does not report a cluster id")
+		return broker{}, refusal("it does not report a cluster ID")
 	}
 	seen := broker{Cluster: *answer.ClusterID, ID: -1, Controller: answer.ControllerID}
 	for _, l := range answer.Brokers {
@@ -185,7 +185,7 @@ func (b *broker) askSelf(w *wire, expected string) {
 		b.Defaults = settings
 	}
 	if b.ID < 0 {
-		b.ConfigUnseen = cmp.Or(b.ConfigUnseen, unseen(refusal("its id is none of those that the cluster lists")))
+		b.ConfigUnseen = cmp.Or(b.ConfigUnseen, unseen(refusal("the cluster does not list its ID")))
 	}
 	if b.kraft() {
 		return
@@ -288,7 +288,7 @@ func described(answer *kmsg.DescribeQuorumResponse) (q *metadataQuorum, err erro
 	case err != nil:
 		return nil, err
 	case q == nil:
-		return nil, refusal("the answer is empty")
+		return nil, refusal("the response is empty")
 	}
 	return q, nil
 }

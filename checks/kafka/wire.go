@@ -50,7 +50,7 @@ var forms = map[int16][]form{
 var (
 	// errStranger is of a peer that does not speak the protocol.
 	errStranger = errors.New("it may require TLS")
-	errGarbled  = fmt.Errorf("its answer is garbled: %w", errStranger)
+	errGarbled  = fmt.Errorf("its response is malformed: %w", errStranger)
 )
 
 // A refusal is of a broker that speaks the protocol, but gives no usable answer.
@@ -84,7 +84,7 @@ func (w *wire) ask(request kmsg.Request, answer kmsg.Response) (wait func() erro
 	f, ok := w.common[request.Key()]
 	if !ok {
 		return func() error {
-			return refusal("it supports no version of " + kmsg.NameForKey(request.Key()) + " that is known here")
+			return refusal("it supports no version of " + kmsg.NameForKey(request.Key()) + " that carbonio-check knows")
 		}
 	}
 	request.SetVersion(f.version)
@@ -110,7 +110,7 @@ func receive(r io.Reader, number int32) ([]byte, error) {
 		return nil, err
 	}
 	if size < 4 || size > maxAnswer {
-		return nil, fmt.Errorf("its answer claims to have %d bytes: %w", size, errStranger)
+		return nil, fmt.Errorf("its response claims to have %d bytes: %w", size, errStranger)
 	}
 	message := make([]byte, size)
 	if _, err := io.ReadFull(r, message); err != nil {
