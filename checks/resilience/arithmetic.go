@@ -132,7 +132,7 @@ func (s stop) none() bool { return len(s.itself)+len(s.therefore) == 0 }
 func (s stop) String() string {
 	out := strings.Join(s.itself, ", ")
 	if len(s.therefore) > 0 {
-		out += ", therefore " + strings.Join(s.therefore, ", ")
+		out += ", and therefore " + strings.Join(s.therefore, ", ")
 	}
 	return out
 }
@@ -195,7 +195,7 @@ func wordMargin(c checks.Cluster, margin int, unseen bool) string {
 	case len(c.Unseen) > 0:
 		return fmt.Sprintf("%s: %d of %d members were not seen", c.Service, len(c.Unseen), len(c.Members))
 	case unseen:
-		return fmt.Sprintf("%s: not known, because it stops with %s", c.Service, strings.Join(c.Rests, ", "))
+		return fmt.Sprintf("%s: unknown, because it stops with %s", c.Service, strings.Join(c.Rests, ", "))
 	case margin < 0:
 		say = c.Service + " has stopped"
 	case margin == 0:

@@ -79,7 +79,7 @@ func (r report) summary(clusters []checks.Cluster) checks.Finding {
 	case !r.stopped.none():
 		f = r.halted(clusters)
 	case len(unseen) > 0:
-		f = r.because(tolerance.Unknown(r.basis(), everything, "whether a cluster has stopped is not known: not every member was seen"), clusters)
+		f = r.because(tolerance.Unknown(r.basis(), everything, "whether a cluster has stopped is unknown: not every member was seen"), clusters)
 	default:
 		f = tolerance.Pass(r.basis(), everything, "no cluster has stopped")
 	}
@@ -159,12 +159,12 @@ func (r report) node(name string) checks.Finding {
 	case !sure.without(design).none():
 		return r.risk(name, as, sure, design)
 	case len(unseen) > 0:
-		return tolerance.Unknown(r.basis(), name, "what the loss of %s stops is not known: not every member of %s was seen", name, strings.Join(unseen, ", ")).
+		return tolerance.Unknown(r.basis(), name, "what the loss of %s stops is unknown: not every member of %s was seen", name, strings.Join(unseen, ", ")).
 			With("not seen", strings.Join(r.unseen(), "\n")).Needing(tolerance.On(everything))
 	case sure.none():
 		return tolerance.Pass(r.basis(), name, "losing %s%s stops no cluster", name, as)
 	}
-	return tolerance.Pass(r.basis(), name, "losing %s%s stops only what has no spare by its design%s: %s", name, as, well, sure).
+	return tolerance.Pass(r.basis(), name, "losing %s%s stops only what is not redundant by design%s: %s", name, as, well, sure).
 		With("by design", sure.String())
 }
 

@@ -63,8 +63,8 @@ func TestLosses(t *testing.T) {
 		{nil, svc3, "Kafka transactions"},
 		{nil, "mbox1.example.com", ""},
 		{[]string{svc1}, svc2, "Kafka, PostgreSQL, PostgreSQL failover, directory, mesh"},
-		{[]string{svc1}, svc3, "Kafka, mesh, therefore PostgreSQL failover"},
-		{[]string{svc3}, svc1, "Kafka, mesh, therefore PostgreSQL failover"},
+		{[]string{svc1}, svc3, "Kafka, mesh, and therefore PostgreSQL failover"},
+		{[]string{svc3}, svc1, "Kafka, mesh, and therefore PostgreSQL failover"},
 		{[]string{svc2, svc3}, svc1, "PostgreSQL, directory"}, // all else has stopped before
 	} {
 		p := merge(manual(c.down...))
@@ -80,8 +80,8 @@ func TestRests(t *testing.T) {
 		{Service: "b", Members: []string{"n2"}, Able: []string{"n2"}, Needs: 1, Rests: []string{"a", "c"}},
 		{Service: "a", Members: []string{"n1"}, Able: []string{"n1"}, Needs: 1, Rests: []string{"nobody"}},
 	})
-	assert.Equal(t, "a, therefore b, c", p.lose("n1").String())
-	assert.Equal(t, "c, therefore b", p.lose("n3").String())
+	assert.Equal(t, "a, and therefore b, c", p.lose("n1").String())
+	assert.Equal(t, "c, and therefore b", p.lose("n3").String())
 	assert.True(t, p.lose().none())
 }
 
