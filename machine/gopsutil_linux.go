@@ -69,7 +69,7 @@ func countCPUs(stat string) (int, error) {
 		}
 	}
 	if n == 0 {
-		return 0, errors.New("/proc/stat names no CPU")
+		return 0, errors.New("/proc/stat lists no CPU")
 	}
 	return n, nil
 }

@@ -13,5 +13,5 @@ const Supported = false
 
 // Local is the machine we run on, which cannot be looked at.
 func Local(string) (checks.Host, error) {
-	return checks.Host{}, errors.New("a machine can be looked at on Linux only; inventory -i, judge, diff, list and explain work here")
+	return checks.Host{}, errors.New("only Linux machines can be looked at; inventory -i, judge, diff, list and explain work here")
 }

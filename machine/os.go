@@ -87,7 +87,7 @@ func Installed(ctx context.Context, host checks.Host) ([]platform.Component, err
 	defer cancel()
 	names, err := packages.Installed(ctx, host)
 	if err != nil {
-		return nil, fmt.Errorf("what of Carbonio is installed: %w", err)
+		return nil, fmt.Errorf("the installed Carbonio packages: %w", err)
 	}
 	return components(names), nil
 }

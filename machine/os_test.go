@@ -72,7 +72,7 @@ func TestInstalled(t *testing.T) {
 
 	host.Run = checkstest.Commands(nil)
 	_, err = Installed(t.Context(), host)
-	require.ErrorContains(t, err, "what of Carbonio is installed")
+	require.ErrorContains(t, err, "the installed Carbonio packages")
 }
 
 func TestRelease(t *testing.T) {

@@ -61,7 +61,7 @@ func verdict(ctx context.Context, name string, err error, full bool, words strin
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
 		return nil // itself it ended well; a child of it still holds the output
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s did not end in time: %w", name, ctx.Err())
+		return fmt.Errorf("%s did not finish in time: %w", name, ctx.Err())
 	case errors.As(err, &exit) && exit.Exited():
 		return &checks.ExitError{Name: name, Code: exit.ExitCode(), Stderr: words}
 	}

@@ -99,7 +99,7 @@ func TestRunKillsTheGroup(t *testing.T) {
 	cancel()
 	err := <-ended
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "sh did not end in time")
+	require.ErrorContains(t, err, "sh did not finish in time")
 	require.Eventually(t, func() bool { return gone(pid) }, 10*time.Second, time.Millisecond)
 }
 

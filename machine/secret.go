@@ -42,14 +42,14 @@ func secretFile(name string) (string, error) {
 	case !info.Mode().IsRegular():
 		return "", fmt.Errorf("%s is not a regular file", name)
 	case info.Mode().Perm()&0o007 != 0:
-		return "", fmt.Errorf("%s is open to every user of this machine: chmod o= %s", name, name)
+		return "", fmt.Errorf("%s is accessible to every user of this machine: chmod o= %s", name, name)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {
 	case err != nil:
 		return "", err
 	case len(b) > maxSecret:
-		return "", fmt.Errorf("%s is larger than %d bytes, and holds no secret", name, maxSecret)
+		return "", fmt.Errorf("%s is larger than %d bytes, so it is not a secret", name, maxSecret)
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	if line = bytes.TrimSpace(line); len(line) == 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrSilent says that no probe was answered, whatever its size.
-var ErrSilent = errors.New("no probe of the path MTU was answered: the target drops UDP in silence")
+var ErrSilent = errors.New("no probe of the path MTU was answered: the target silently drops UDP")
 
 const (
 	floor    = 1280 // what every sound path carries

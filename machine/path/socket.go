@@ -80,7 +80,7 @@ func (s *socket) close() {
 // there is no way. Connecting a UDP socket looks the route up and sends nothing.
 func Source(ctx context.Context, target netip.Addr) (netip.Addr, error) {
 	if !target.Is4() {
-		return netip.Addr{}, fmt.Errorf("the way to %s: only IPv4 is supported", target)
+		return netip.Addr{}, fmt.Errorf("the path to %s: only IPv4 is supported", target)
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "udp4", netip.AddrPortFrom(target, firstPort).String())
 	if err != nil {
