@@ -227,7 +227,7 @@ func (f *file) trailer(line []byte) {
 	case err != nil:
 		f.fault("its last line is unreadable")
 	case t.Trailer.Observations != len(f.last().Observations):
-		f.fault("it was changed: it holds %d observations, and was written with %d", len(f.last().Observations), t.Trailer.Observations)
+		f.fault("it was changed: it holds %d observations, but was written with %d", len(f.last().Observations), t.Trailer.Observations)
 	case t.Trailer.Digest != got:
 		f.fault("it was changed after it was written")
 	}
@@ -240,11 +240,11 @@ func (f *file) observation(line []byte) {
 	key := o.Subject + "\x00" + o.Kind + "\x00" + o.Target.Name + "\x00" + o.Target.Address
 	switch {
 	case err != nil:
-		f.fault("a line of it is not an observation")
+		f.fault("one of its lines is not an observation")
 	case normal(o.Vantage) != f.last().Name():
 		f.fault("it mixes nodes: an observation of %q is among those of %q", o.Vantage, f.last().Name())
 	case f.seen[key]:
-		f.fault("it was changed: the look at %s %s is there twice", o.Subject, o.Target.Name)
+		f.fault("it was changed: the look at %s %s is in it twice", o.Subject, o.Target.Name)
 	default:
 		f.seen[key] = true
 		o.Vantage = f.last().Name()
@@ -260,7 +260,7 @@ func readHeader(line []byte) (Node, error) {
 	switch schema.Schema {
 	case Schema:
 	case "carbonio-check/observations/v1":
-		return Node{}, fmt.Errorf("the file is %s, of an earlier carbonio-check, and cannot be judged any more: observe again", schema.Schema)
+		return Node{}, fmt.Errorf("the file is %s, from an earlier carbonio-check, and can no longer be judged: observe again", schema.Schema)
 	default:
 		return Node{}, fmt.Errorf("schema %q, want %q", schema.Schema, Schema)
 	}

@@ -84,7 +84,7 @@ func TestReadRefuses(t *testing.T) {
 		"empty":       {"", "f: no observations in it"},
 		"no header":   {"{}\n", "f:1: not an observations file"},
 		"schema":      {`{"schema":"x/v9"}`, `f:1: schema "x/v9"`},
-		"version 1":   {`{"schema":"carbonio-check/observations/v1"}`, "of an earlier carbonio-check, and cannot be judged any more: observe again"},
+		"version 1":   {`{"schema":"carbonio-check/observations/v1"}`, "from an earlier carbonio-check, and can no longer be judged: observe again"},
 		"no vantages": {`{"schema":"` + Schema + `","node":"n1","scope":{}}`, "f:1: unreadable header"},
 		"endless":     {strings.Repeat("x", maxLine+1), "a line is longer than"},
 	} {
@@ -104,10 +104,10 @@ func TestAFaultCostsItsNode(t *testing.T) {
 		"cut after a line":      {lines[0] + lines[1], "it was cut", 1},
 		"cut before any":        {lines[0], "it was cut", 0},
 		"cut within a line":     {lines[0] + lines[1][:20] + "\n", "not an observation", 0},
-		"a line is missing":     {lines[0] + lines[2] + lines[3], "holds 1 observations, and was written with 2", 0},
+		"a line is missing":     {lines[0] + lines[2] + lines[3], "holds 1 observations, but was written with 2", 0},
 		"a value was changed":   {strings.Replace(whole, `{"a":1}`, `{"a":2}`, 1), "changed after it was written", 0},
 		"the header changed":    {strings.Replace(whole, `"preinstall"`, `"health"`, 1), "changed after it was written", 0},
-		"a line is there twice": {lines[0] + lines[1] + lines[1] + lines[2] + lines[3], "there twice", 0},
+		"a line is there twice": {lines[0] + lines[1] + lines[1] + lines[2] + lines[3], "in it twice", 0},
 		"another node's line":   {lines[0] + strings.Replace(lines[1], `"n1"`, `"n2"`, 1) + lines[3], "mixes nodes", 0},
 		"garbage":               {lines[0] + "\x00\x01\n" + lines[3], "not an observation", 0},
 		"an unreadable end":     {lines[0] + lines[1] + lines[2] + `{"trailer":3}`, "last line is unreadable", 0},
@@ -177,7 +177,7 @@ func TestWhatANodeWasNotAskedIsUnknown(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{
 		"m.a n1": "pass p", "m.a n2": "pass p", "m.b n2": "pass p",
-		"m.b n1": "unknown was not asked for on n1",
+		"m.b n1": "unknown was not requested on n1",
 	}, got)
 }
 
@@ -192,7 +192,7 @@ func TestMerge(t *testing.T) {
 	assert.Len(t, r.Scope.Vantages, 1, "the same file, given twice")
 	assert.Contains(t, r.Notes[0], "counted once")
 	_, err = Merge(read(t, written(t, node(""))))
-	require.ErrorContains(t, err, "does not say which node looked")
+	require.ErrorContains(t, err, "does not say which node it is from")
 	_, err = Merge(nil)
 	require.ErrorContains(t, err, "no observations")
 
@@ -215,7 +215,7 @@ func TestAStrangerIsNotJudged(t *testing.T) {
 	assert.True(t, r.Partial)
 	assert.Contains(t, r.Notes[0], "stranger is not a node of the inventory")
 	_, err = Merge(nodes[1:])
-	require.ErrorContains(t, err, "none of the nodes")
+	require.ErrorContains(t, err, "none of the observed nodes")
 }
 
 // The platform's release is the one that most of its nodes have.
@@ -250,7 +250,7 @@ func TestOtherSettingsAreSaid(t *testing.T) {
 	assert.Equal(t, 1500, mtu.In(r.Scope), "none is taken from a file")
 	r.Compare(suite)
 	require.Len(t, r.Notes, 1)
-	assert.Equal(t, "n1 was observed with other settings than those it is judged by: policy.mtu", r.Notes[0])
+	assert.Equal(t, "n1 was observed with settings other than those it is judged by: policy.mtu", r.Notes[0])
 	r = merged(t, written(t, nodes...))
 	r.Scope.Settings = lax.Settings
 	r.Compare(suite)

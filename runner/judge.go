@@ -121,7 +121,7 @@ func (j *judging) check(m *checks.Module, c *checks.Check, said []checks.Finding
 		case why != "":
 			j.findings = append(j.findings, c.Skip(checks.From(v.Node), "", "%s", why))
 		case !j.record.asked(v.Node).Has(c.ID):
-			j.findings = append(j.findings, c.Unknown(checks.From(v.Node), "", "was not asked for on %s", v.Node))
+			j.findings = append(j.findings, c.Unknown(checks.From(v.Node), "", "was not requested on %s", v.Node))
 		case !spoke && !platformWide:
 			j.findings = append(j.findings, j.silence(m, c, v))
 		}
@@ -192,7 +192,7 @@ func (j *judging) silence(m *checks.Module, c *checks.Check, v checks.Vantage) c
 		if o.Vantage != v.Node || !judgedFrom(c, o) {
 			continue
 		}
-		out = c.Unknown(from, "", "looked at, but nothing was concluded from it")
+		out = c.Unknown(from, "", "looked at, but no conclusion was drawn")
 		if o.Unseen != nil {
 			return c.Unknown(from, "", "could not be seen: %s", o.Unseen)
 		}

@@ -51,7 +51,7 @@ func TestSilenceIsNeverSuccess(t *testing.T) {
 		message string
 	}{
 		{nil, checks.Skip, "nothing to look at"},
-		{[]checks.Observation{observation("1", nil)}, checks.Unknown, "looked at, but nothing was concluded from it"},
+		{[]checks.Observation{observation("1", nil)}, checks.Unknown, "looked at, but no conclusion was drawn"},
 		{[]checks.Observation{observation("", &checks.Unseen{Code: checks.Failed, Words: "eof"})}, checks.Unknown, "could not be seen: eof"},
 		{[]checks.Observation{plan}, checks.Unknown, "could not be seen: no list"},
 	} {
@@ -153,7 +153,7 @@ func TestAFindingOfAForeignCheckIsADefect(t *testing.T) {
 		require.Len(t, got, 1)
 		assert.Equal(t, checks.Unknown, got[0].Status)
 		assert.True(t, got[0].Defect)
-		assert.Contains(t, got[0].Message, "a defect of carbonio-check")
+		assert.Contains(t, got[0].Message, "a defect in carbonio-check")
 	}
 }
 

@@ -73,7 +73,7 @@ func Merge(nodes []Node) (Record, error) {
 		out.add(n)
 	}
 	if len(out.nodes) == 0 {
-		return Record{}, errors.New("none of the nodes that looked is in the inventory")
+		return Record{}, errors.New("none of the observed nodes is in the inventory")
 	}
 	out.Run.Took = ends.Sub(out.Run.Started)
 	out.Scope.Release = majority(out.Scope.Vantages)
@@ -110,7 +110,7 @@ func (r *Record) add(n Node) {
 			}
 			o := checks.Observation{
 				Subject: subject, Kind: kind, Target: target(t.Name), Vantage: n.Name(), At: n.Run.Started,
-				Unseen: &checks.Unseen{Code: checks.Missing, Words: "the observations of " + n.Name() + " are not whole: " + cmp.Or(n.Fault, "the look is missing")},
+				Unseen: &checks.Unseen{Code: checks.Missing, Words: "the observations of " + n.Name() + " are incomplete: " + cmp.Or(n.Fault, "the look is missing")},
 			}
 			o.Target.Node, o.Target.Address = t.Node, t.Address
 			r.Observations = append(r.Observations, o)
@@ -126,11 +126,11 @@ func distinct(nodes []Node) (out []Node, notes []string, err error) {
 	for _, n := range nodes {
 		switch last := len(out) - 1; {
 		case n.Name() == "":
-			return nil, nil, fmt.Errorf("%s: it does not say which node looked", n.File)
+			return nil, nil, fmt.Errorf("%s: it does not say which node it is from", n.File)
 		case last < 0 || out[last].Name() != n.Name():
 			out = append(out, n)
 		case out[last].digest != "" && out[last].digest == n.digest:
-			notes = append(notes, fmt.Sprintf("%s is %s once more: counted once", n.File, out[last].File))
+			notes = append(notes, fmt.Sprintf("%s repeats %s: counted once", n.File, out[last].File))
 		default:
 			return nil, nil, fmt.Errorf("%s is given twice, from runs %s (%s) and %s (%s): give one of them",
 				n.Name(), out[last].Run.ID, out[last].File, n.Run.ID, n.File)
@@ -158,7 +158,7 @@ func mergeTopology(a, b platform.Topology) (platform.Topology, error) {
 	switch {
 	case a.Inventory != nil && b.Inventory != nil:
 		if !reflect.DeepEqual(a.Inventory.Groups, b.Inventory.Groups) {
-			return a, errors.New("they were told different inventories: observe with the same one")
+			return a, errors.New("they were observed with different inventories: observe with the same one")
 		}
 		return a, nil
 	case a.Inventory != nil:
@@ -196,7 +196,7 @@ func (r *Record) Compare(suite checks.Suite) {
 			}
 		}
 		if len(differ) > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s was observed with other settings than those it is judged by: %s", v.Node, strings.Join(differ, ", ")))
+			r.Notes = append(r.Notes, fmt.Sprintf("%s was observed with settings other than those it is judged by: %s", v.Node, strings.Join(differ, ", ")))
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestALookThatIgnoresItsContextIsLeftBehind(t *testing.T) {
 			<-release
 			return 1, nil
 		}), Options{Timeout: time.Second})
-		assert.Equal(t, "no answer within 1s", seen[0].Unseen.String())
+		assert.Equal(t, "no response within 1s", seen[0].Unseen.String())
 		assert.Equal(t, time.Second+grace, seen[0].Took)
 		assert.Empty(t, seen[0].Data)
 		close(release)
@@ -96,7 +96,7 @@ func TestALookMayHaveADeadlineOfItsOwn(t *testing.T) {
 			return nil, ctx.Err()
 		})
 		l.Timeout = 9 * time.Second
-		assert.Equal(t, "no answer within 9s", run(t.Context(), t, l, Options{Timeout: time.Second})[0].Unseen.String())
+		assert.Equal(t, "no response within 9s", run(t.Context(), t, l, Options{Timeout: time.Second})[0].Unseen.String())
 	})
 }
 

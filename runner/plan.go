@@ -128,7 +128,7 @@ func NotApplicable(c *checks.Check, sel Selection, scope checks.Scope, v checks.
 	case c.Wants != nil && sel.Named(c.ID) && c.Wants.Given(scope):
 		return ""
 	case len(node.Components) == 0 && scope.Topology.Inventory == nil:
-		return "the components of this node are not known without an inventory (-i)"
+		return "the components of this node are unknown without an inventory (-i)"
 	}
 	names := make([]string, len(c.Components))
 	for i, component := range c.Components {
