@@ -18,7 +18,7 @@ func BenchmarkRender(b *testing.B) {
 			status := []checks.Status{checks.Pass, checks.Pass, checks.Pass, checks.Fail, checks.Warn, checks.Unknown}[i%6]
 			target := fmt.Sprintf("mbox%d.example.com:%d/tcp", i/10, 8000+i%10)
 			s.add(seen(status, fmt.Sprintf("network.port%d", i%10), target, target+" does not answer").
-				Saw("no answer within 1 s").Wanted("open").Fix("nft list ruleset    # on " + target))
+				Saw("no response within 1 s").Wanted("open").Fix("nft list ruleset    # on " + target))
 		}
 		r := s.report(Options{})
 		for _, c := range []struct {

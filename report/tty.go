@@ -565,7 +565,7 @@ func why(skipped map[string]int) string {
 		return cmp.Or(cmp.Compare(skipped[b], skipped[a]), cmp.Compare(a, b))
 	})
 	if len(reasons) == 0 {
-		return "nothing was asked for"
+		return "nothing was requested"
 	}
 	return strings.Join(reasons[:min(len(reasons), 2)], "; ")
 }

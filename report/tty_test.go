@@ -74,7 +74,7 @@ func TestTTYVerdict(t *testing.T) {
 	require.Equal(t, "READY: 1 warning (--fail-on warn), 1 passed   2.1 s", of(runner.Ready, "pass warn", Options{FailOnWarn: true}, false))
 	require.Equal(t, "UNDETERMINED: 1 unknown, 1 passed   2.1 s", of(runner.Undetermined, "pass unknown", Options{}, false))
 	require.Equal(t, "UNDETERMINED: 1 passed   2.1 s, interrupted", of(runner.Undetermined, "pass", Options{}, true))
-	require.Equal(t, "NOTHING CHECKED: nothing was asked for   2.1 s", of(runner.NothingChecked, "", Options{}, false))
+	require.Equal(t, "NOTHING CHECKED: nothing was requested   2.1 s", of(runner.NothingChecked, "", Options{}, false))
 }
 
 // READY of some of the nodes says of how many.
