@@ -109,7 +109,7 @@ func judgeTTFB(reads []Step, most time.Duration) Verdict {
 		return v
 	}
 	v.Seen = fmt.Sprintf("%.1f ms for %s with %s", worst.TTFB.Avg, Size(worst.Size), threads(worst.Threads))
-	v.Message = fmt.Sprintf("the first byte comes after %.1f ms on average at worst", worst.TTFB.Avg)
+	v.Message = fmt.Sprintf("at worst, the first byte arrives after %.1f ms on average", worst.TTFB.Avg)
 	v.Verdict = verdict(worst.TTFB.Avg < ms(most))
 	return v
 }
@@ -142,9 +142,9 @@ func judgeStability(r Result, reads []Step, most float64) Verdict {
 	case worst > most:
 		v.Verdict, v.Message = Below, "the "+where
 	case len(r.Config.Threads) < 2:
-		v.Verdict, v.Message = Undetermined, "stability takes at least two numbers of threads"
+		v.Verdict, v.Message = Undetermined, "stability needs at least two thread counts"
 	case missing:
-		v.Verdict, v.Message = Undetermined, "not every number of threads was measured"
+		v.Verdict, v.Message = Undetermined, "not every thread count was measured"
 	}
 	if worst > 0 {
 		v.Seen = fmt.Sprintf("%.1f times", worst)

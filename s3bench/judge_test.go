@@ -175,7 +175,7 @@ func troubled() Result {
 	nothing := Step{Op: PUT, Size: 2 << 20, Threads: 4, Unit: megabytes, Ended: Failing, Errors: 9, Samples: []string{"put: <script>alert(1)</script>"}}
 	r.Steps = append([]Step{write, nothing}, r.Steps...)
 	r.Interrupted, r.Stopped = true, "the bucket is full"
-	r.Notes = []string{"the bucket's versioning is enabled: versions were removed as versions"}
+	r.Notes = []string{"the bucket's versioning is enabled: every version was removed"}
 	r.Left = []string{"carbonio-check/0011223344556677/2097152/1"}
 	return r
 }

@@ -96,7 +96,7 @@ func (c Config) Check() error {
 	case c.Bytes <= 0:
 		return errors.New("the number of bytes must be positive")
 	case c.Workload == Mail && len(c.Sizes) > 0:
-		return errors.New("the sizes of the mail workload are drawn, not given")
+		return errors.New("the mail workload chooses its own sizes")
 	}
 	for _, n := range c.Threads {
 		if n < 1 || n > maxThreads {
@@ -173,10 +173,10 @@ func (r *run) prepare() error {
 		r.note("whether the bucket has object lock could not be read: %v", err)
 	}
 	if versioning, err := r.store.Versioning(r.ctx); err == nil && versioning != "" {
-		r.note("the bucket's versioning is %s: versions were removed as versions", strings.ToLower(versioning))
+		r.note("the bucket's versioning is %s: every version was removed", strings.ToLower(versioning))
 	}
 	if !r.budget.take(1) {
-		return errors.New("the limit of bytes leaves nothing to write")
+		return errors.New("the limit on bytes leaves nothing to write")
 	}
 	err = r.patiently(func() error {
 		_, err := r.space.Put(r.ctx, "probe", strings.NewReader("x"), 1)

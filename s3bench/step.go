@@ -149,7 +149,7 @@ func (r *run) perform(l load) []Step {
 	default:
 		ended = Failing
 		if !m.answered {
-			r.result.Stopped = "the server does not answer any more"
+			r.result.Stopped = "the server no longer responds"
 		}
 	}
 	return m.steps(ended)

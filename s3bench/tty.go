@@ -81,7 +81,7 @@ func (p *page) group(g []Step) {
 	p.Line(0, terminal.Span{Text: g[0].title(), Style: terminal.Bold})
 	first := func(s Step) *Latency { return s.TTFB }
 	last := func(s Step) *Latency { return s.TTLB }
-	times := []block{{"time to answer", last}}
+	times := []block{{"response time", last}}
 	if g[0].Op == GET { // of a write the first byte is as good as the last
 		times = []block{{"time to first byte", first}, {"time to last byte", last}}
 	}

@@ -108,7 +108,7 @@ func (r *run) ladder(size int64) {
 	})
 	if len(written.objects) == 0 {
 		r.step += len(r.config.Threads)
-		r.note("no object of %s could be written: none was read", Size(size))
+		r.note("no object of %s could be written, so none was read", Size(size))
 		return
 	}
 	r.eachThreads(func(threads int) { r.get(size, threads, written) })
@@ -169,7 +169,7 @@ func (r *run) read(ctx context.Context, w *worker, o stored) sample {
 	}
 	s.last = time.Since(began)
 	if s.bytes != o.size {
-		s.err = fmt.Errorf("get: %d bytes came of an object of %d", s.bytes, o.size)
+		s.err = fmt.Errorf("get: received %d bytes of an object of %d", s.bytes, o.size)
 	}
 	return s
 }

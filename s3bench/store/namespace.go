@@ -255,7 +255,7 @@ func (n *Namespace) CreateMultipart(ctx context.Context, name string) (Upload, e
 	ctx, trip := withTrip(ctx, false)
 	id, err := n.store.core.NewMultipartUpload(ctx, n.store.bucket, key, minio.PutObjectOptions{ContentType: contentType})
 	if err == nil && id == "" {
-		err = errors.New("the server gave the upload no ID")
+		err = errors.New("the server returned no ID for the upload")
 	}
 	if err != nil {
 		return Upload{}, n.store.fail("create multipart", trip, err)
@@ -340,7 +340,7 @@ func (n *Namespace) Clean(ctx context.Context) (left []string, err error) {
 			return nil, nil
 		}
 		if try > 0 && !worthAnother(err, try) || !pause(ctx, min(time.Duration(try)*cleanPause, lastPause)) {
-			return left, cmp.Or(err, errors.New("the server says that it deleted them, and lists them still"))
+			return left, cmp.Or(err, errors.New("the server reported them as deleted, but still lists them"))
 		}
 	}
 }
@@ -573,7 +573,7 @@ func Remove(ctx context.Context, s *Store, leftovers []Leftover) (left []Leftove
 
 func (s *Store) removeLeftover(ctx context.Context, l Leftover) error {
 	if _, ok := leftoverRun(l.Key); !ok {
-		return fmt.Errorf("%s: not a key of ours", l.Key)
+		return fmt.Errorf("%s: not a key that carbonio-check writes", l.Key)
 	}
 	if l.UploadID != "" {
 		return s.abort(ctx, l.Key, l.UploadID)

@@ -104,11 +104,11 @@ func parseEndpoint(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		return nil, errors.New("the endpoint is no URL like https://s3.example.com:9000")
+		return nil, errors.New("the endpoint is not a URL such as https://s3.example.com:9000")
 	case u.User != nil:
-		return nil, errors.New("the endpoint holds credentials: give them by reference")
+		return nil, errors.New("the endpoint contains credentials: give them by reference")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("the endpoint has a path: give the bucket by itself")
+		return nil, errors.New("the endpoint has a path: give the bucket separately")
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
@@ -167,7 +167,7 @@ func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	}
 	resp.Body.Close()
 	if trip.server.IsZero() {
-		return time.Time{}, &Error{Op: "clock", Status: resp.StatusCode, Message: "the answer has no Date header"}
+		return time.Time{}, &Error{Op: "clock", Status: resp.StatusCode, Message: "the response has no Date header"}
 	}
 	return trip.server, nil
 }
