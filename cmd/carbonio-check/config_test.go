@@ -73,7 +73,7 @@ func TestConfigErrors(t *testing.T) {
 		"an URL instead of a bucket": {"s3:\n  - http://minio:hunter2@10.0.0.7:9000\n", "carbonio-check.yaml:2: "},
 		"credentials in the endpoint": {
 			"s3:\n  - endpoint: http://minio:hunter2@10.0.0.7:9000\n    bucket: x" + keys,
-			"s3: bucket 1: endpoint holds credentials",
+			"s3: bucket 1: endpoint contains credentials",
 		},
 		"the same bucket twice": {
 			"s3:\n  - endpoint: http://10.0.0.7:9000\n    bucket: x" + keys + "  - endpoint: http://10.0.0.7:9000/\n    bucket: x" + keys,

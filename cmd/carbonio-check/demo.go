@@ -28,11 +28,11 @@ func newDemo(suite checks.Suite) *cobra.Command {
 	var o demo.Options
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show a whole platform of 15 nodes, healthy or broken, all of it made up",
+		Short: "Show a made-up platform of 15 nodes, healthy or broken",
 		Long: `Look at a made-up high-availability platform of 15 nodes from each of its nodes,
-and judge them together: before the installation, or after it with its Kafka,
-ZooKeeper, PostgreSQL, directory and mesh. Its services run inside this process;
-no other machine is touched.`,
+and judge the observations together: before the installation, or after it, with
+Kafka, ZooKeeper, PostgreSQL, the directory and the mesh. Its services run inside
+this process; no other machine is touched.`,
 		Example: `  carbonio-check demo
   carbonio-check demo --broken
   carbonio-check demo --installed
@@ -54,8 +54,8 @@ no other machine is touched.`,
 			return f.report(record, outputs)
 		},
 	}
-	cmd.Flags().BoolVar(&o.Broken, "broken", false, "plant a handful of faults")
-	cmd.Flags().BoolVar(&o.Installed, "installed", false, "after the installation: the clusters run")
+	cmd.Flags().BoolVar(&o.Broken, "broken", false, "with a handful of faults")
+	cmd.Flags().BoolVar(&o.Installed, "installed", false, "after the installation, with the clusters running")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", demoTimeout, "how long one look may take")
 	f.forReport(cmd)
 	return cmd

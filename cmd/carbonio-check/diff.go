@@ -18,12 +18,12 @@ const maxDiffed = 64 << 20
 func newDiff() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff OLD NEW",
-		Short: "Say what changed between two benchmarks, or two reports",
-		Long: `Compare two files that carbonio-check wrote with -o json: two results of s3bench,
-number by number, and whether the change is more than noise; or two reports, what
-is new, what is fixed and what is still wrong.
+		Short: "Show what changed between two benchmarks or two reports",
+		Long: `Compare two files that carbonio-check wrote with -o json. For two results of
+s3bench: each number, and whether the change is more than noise. For two reports:
+what is new, what is fixed and what is still wrong.
 
-Exit status: 0 nothing got worse, 1 something did, 2 could not compare.`,
+Exit status: 0 nothing got worse, 1 something got worse, 2 could not compare.`,
 		Example: "  carbonio-check diff before.json after.json",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, files []string) error {

@@ -47,7 +47,7 @@ func (f *flags) forLooking(cmd *cobra.Command) {
 	f.forScope(cmd)
 	fs.DurationVar(&f.timeout, "timeout", runner.DefaultTimeout, "how long one look may take")
 	fs.DurationVar(&f.deadline, "deadline", 0, "how long the whole run may take (default: no limit)")
-	fs.IntVarP(&f.parallel, "parallel", "j", runner.DefaultParallel, "how many looks at once")
+	fs.IntVarP(&f.parallel, "parallel", "j", runner.DefaultParallel, "how many looks to run at once")
 	for _, s := range f.suite.Settings() {
 		if about := s.About(); about.Flag != "" {
 			f.switches[s.Name()] = fs.Bool(about.Flag, false, about.Doc)
@@ -71,7 +71,7 @@ func (f *flags) forReport(cmd *cobra.Command) {
 	fs.SortFlags = false
 	fs.StringArrayVarP(&f.outputs, "output", "o", []string{"tty"}, "`FORMAT[=FILE]`, repeatable: tty, json, junit")
 	fs.StringVar(&f.failOn, "fail-on", "fail", "`LEVEL` that counts against the exit status: fail or warn")
-	fs.BoolVar(&f.verbose, "verbose", false, "sum nothing up on the screen")
+	fs.BoolVar(&f.verbose, "verbose", false, "show everything on the screen, without summaries")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(formats), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"fail", "warn"}, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -120,7 +120,7 @@ func (o *output[R]) create(path string) error {
 	}
 	switch {
 	case errors.Is(err, syscall.ENXIO):
-		return fmt.Errorf("--output: cannot write %s: nobody reads it", path)
+		return fmt.Errorf("--output: cannot write %s: no process reads it", path)
 	case err != nil:
 		return fmt.Errorf("--output: cannot write %s: %w", path, errors.Unwrap(err))
 	}

@@ -53,19 +53,20 @@ type benchFlags struct {
 }
 
 const benchLong = `Measure a bucket of the object storage: the throughput, and the times to the
-first and to the last byte, with more and more threads. The manual's limits for
-primary storage are held against what is read: 100 MB/s, 50 ms, and both stable.
+first and to the last byte, with an increasing number of threads. Reads are judged
+by the manual's limits for primary storage: 100 MB/s, 50 ms, and both stable.
 
-Every object stands below carbonio-check/<random run>/ and is deleted again, also
+Every object is written below carbonio-check/<random run>/ and deleted again, even
 after Ctrl-C; nothing else in the bucket is touched. No more than --bytes is
 written. A bucket with object lock is refused.
 
-The bucket is that of the configuration's s3: list, or --endpoint and --bucket.
-The keys come from where the configuration says, or from AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY, or from files; never from the command line.
+The bucket is taken from the s3: list of the configuration, or from --endpoint and
+--bucket. The keys are taken from where the configuration says, from
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from files; never from the command
+line.
 
-Exit status: 0 good (or without limits to judge by), 1 below the limits, 2 could
-not measure or not clean up, 130 interrupted.`
+Exit status: 0 within the limits, or nothing to judge; 1 not within the limits;
+2 could not measure or clean up; 130 interrupted.`
 
 const benchExample = `  carbonio-check s3bench -c config.yaml
   carbonio-check s3bench -c config.yaml --bucket carbonio-ha -o tty -o html=bench.html
@@ -88,7 +89,7 @@ func newS3bench(suite checks.Suite) *cobra.Command {
 	fs.DurationVar(&f.bench.Duration, "duration", s3bench.DefaultDuration, "how long one step may take; it ends when its rate has settled")
 	fs.Int64Var(&f.bench.Objects, "objects", s3bench.DefaultObjects, "how many requests one step may make")
 	fs.StringVar(&f.bytes, "bytes", "4GiB", "how much may be written in all")
-	fs.Uint64Var(&f.bench.Seed, "seed", 0, "of the random content (default: another one each time)")
+	fs.Uint64Var(&f.bench.Seed, "seed", 0, "seed of the random content (default: a new one each time)")
 	fs.BoolVar(&f.bench.AllowObjectLock, "allow-object-lock", false, "write into a bucket with object lock, where it may have to stay")
 	fs.StringArrayVarP(&f.outputs, "output", "o", []string{"tty"}, "`FORMAT[=FILE]`, repeatable: tty, json, csv, html")
 	_ = cmd.RegisterFlagCompletionFunc("workload", cobra.FixedCompletions(s3bench.Workloads, cobra.ShellCompDirectiveNoFileComp))
@@ -102,11 +103,11 @@ func (f *bucketFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringVarP(&f.config, "config", "c", "", "YAML `FILE` with buckets and policy thresholds")
-	fs.StringVar(&f.bucket.Bucket, "bucket", "", "`NAME` of the bucket; needed where the configuration has several")
+	fs.StringVar(&f.bucket.Bucket, "bucket", "", "`NAME` of the bucket; needed if the configuration has several")
 	fs.StringVar(&f.bucket.Endpoint, "endpoint", "", "`URL` of the object storage, instead of the configuration's")
-	fs.StringVar(&f.bucket.Region, "region", "", "its region (default: the server is asked)")
+	fs.StringVar(&f.bucket.Region, "region", "", "region of the bucket (default: as the server reports it)")
 	fs.BoolVar(&f.bucket.PathStyle, "path-style", false, "endpoint/bucket/key, not bucket.endpoint/key")
-	fs.StringVar(&f.bucket.CAFile, "ca-file", "", "PEM `FILE` with an authority to trust besides the system's")
+	fs.StringVar(&f.bucket.CAFile, "ca-file", "", "PEM `FILE` of a CA to trust, in addition to the system's")
 	fs.StringVar(&f.accessKey, "access-key-file", "", "`FILE` with the access key (default: $AWS_ACCESS_KEY_ID)")
 	fs.StringVar(&f.secretKey, "secret-key-file", "", "`FILE` with the secret key (default: $AWS_SECRET_ACCESS_KEY)")
 }
@@ -139,7 +140,7 @@ func (f *bucketFlags) choose() (platform.Bucket, checks.Scope, error) {
 	case len(found) == 0:
 		err = fmt.Errorf("--bucket %s: %s has only %s", f.bucket.Bucket, f.config, strings.Join(names, ", "))
 	case len(found) > 1:
-		err = fmt.Errorf("%s has %d buckets that could be meant: say which with --bucket or --endpoint: %s", f.config, len(found), strings.Join(names, ", "))
+		err = fmt.Errorf("%s has %d matching buckets: choose one with --bucket or --endpoint: %s", f.config, len(found), strings.Join(names, ", "))
 	default:
 		return found[0], scope, nil
 	}
@@ -328,7 +329,7 @@ func parseSize(text string) (int64, error) {
 	unit, ok := sizeUnits[strings.ToUpper(strings.TrimSpace(trimmed[len(digits):]))]
 	n, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || n <= 0 || n*float64(unit) > 1<<50 {
-		return 0, fmt.Errorf("%q is no size such as 64KiB or 4GiB", text)
+		return 0, fmt.Errorf("%q is not a size such as 64KiB or 4GiB", text)
 	}
 	return int64(n * float64(unit)), nil
 }
@@ -340,10 +341,10 @@ func newS3benchClean(suite checks.Suite) *cobra.Command {
 		Use:   "clean",
 		Short: "List and remove what a killed benchmark left in the bucket",
 		Long: `List what earlier runs left below carbonio-check/<run>/ in the bucket, and remove
-it after --yes, or after asking on a terminal. Only keys of exactly the form that
+it with --yes, or after asking on a terminal. Only keys of exactly the form that
 carbonio-check writes are listed and removed; nothing else is touched.
 
-Exit status: 0 nothing is left, 1 something is, 2 could not look or not remove.`,
+Exit status: 0 nothing is left, 1 something is left, 2 could not list or remove.`,
 		Example: "  carbonio-check s3bench clean -c config.yaml\n  carbonio-check s3bench clean -c config.yaml --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -370,7 +371,7 @@ func cleanBucket(cmd *cobra.Command, s *store.Store, yes bool) error {
 		return err
 	}
 	if len(found) == 0 {
-		fmt.Fprintln(out(cmd), "nothing is left of earlier runs")
+		fmt.Fprintln(out(cmd), "nothing is left from earlier runs")
 		return nil
 	}
 	listLeftovers(out(cmd), found)
@@ -423,7 +424,7 @@ func confirmed(cmd *cobra.Command, n int) bool {
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return false
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "remove %d objects? A run under way would fail. [y/N] ", n)
+	fmt.Fprintf(cmd.ErrOrStderr(), "remove %d objects? A benchmark that is running would fail. [y/N] ", n)
 	answer, _ := bufio.NewReader(in).ReadString('\n')
 	answer = strings.ToLower(strings.TrimSpace(ansi.Strip(answer)))
 	return answer == "y" || answer == "yes"

@@ -30,7 +30,7 @@ func (f *flags) scope(ctx context.Context, sel runner.Selection) (checks.Scope, 
 	}
 	installed, err := machine.Installed(ctx, host)
 	if err != nil && f.phase == "" && !sel.Only("inventory") {
-		return checks.Scope{}, host, fmt.Errorf("cannot tell whether Carbonio is installed here: %w; say so with --phase", err)
+		return checks.Scope{}, host, fmt.Errorf("cannot determine whether Carbonio is installed here: %w; use --phase", err)
 	}
 	self := checks.Vantage{Phase: f.phaseOr(len(installed) > 0)}
 	if self.Release, self.ReleaseFrom, err = f.releaseOf(host); err != nil {
@@ -163,5 +163,5 @@ func notInInventory(self, file string, t platform.Topology, given bool) error {
 	if given {
 		return fmt.Errorf("--as %s: no such node in %s", self, file)
 	}
-	return fmt.Errorf("this machine calls itself %s, which is no node of %s: say which node it is with --as NAME, or check only the inventory with carbonio-check inventory -i %s", self, file, file)
+	return fmt.Errorf("this machine is called %s, which is not a node of %s: name its node with --as NAME, or check only the inventory with carbonio-check inventory -i %s", self, file, file)
 }
