@@ -14,8 +14,8 @@ import (
 // maxNames bounds the names of a certificate that are kept.
 const maxNames = 50
 
-// A Certificate is what a server showed in a TLS handshake: facts, of which
-// [Certificate.Fault] tells what is wrong at a given time.
+// A Certificate is what a server presented in a TLS handshake: facts, from which
+// [Certificate.Fault] determines what is wrong at a given time.
 type Certificate struct {
 	Subject string    `json:"subject,omitempty"`
 	Issuer  string    `json:"issuer,omitempty"`
@@ -25,11 +25,11 @@ type Certificate struct {
 	// Common is the subject's common name, which libldap still takes where a
 	// certificate holds no other name.
 	Common string `json:"common,omitempty"`
-	// Untrusted is why no trusted authority vouches for it, whatever the time.
+	// Untrusted is why it is not trusted, whatever the time.
 	Untrusted string `json:"untrusted,omitempty"`
 	// Misnamed says that it is not for the name that was asked for.
 	Misnamed bool `json:"misnamed,omitempty"`
-	// None: the server showed no certificate.
+	// None: the server presented no certificate.
 	None bool `json:"none,omitempty"`
 }
 

@@ -15,7 +15,7 @@
 //     a [Record] is all that was seen of one subject;
 //   - a [Finding] is what a judge says; it rests on a [Basis], a sight or several,
 //     and names the findings that would explain it, each a [Need];
-//   - a [Cluster] is what a judge hands up for those who conclude.
+//   - a [Cluster] is what a judge returns for modules that conclude.
 //
 // A Suite, made by [Assemble], holds the modules and has verified them.
 package checks
@@ -46,7 +46,7 @@ type Check struct {
 	Title   string // what is true when it passes: "Every node resolves on every resolver"
 	Why     string // what breaks otherwise
 	Manual  string // the command an administrator would type instead; may be several lines
-	Remedy  string // what puts it right, ready to paste; a finding may say it more exactly
+	Remedy  string // what fixes it, ready to paste; a finding may be more specific
 	Sources []platform.Source
 	// Phases in which the check makes sense; empty: all.
 	Phases []Phase
@@ -63,8 +63,8 @@ type Check struct {
 	// the user can give: a bucket, --canary. Without it the check is skipped as
 	// not configured.
 	Wants AnySetting
-	// Clusters: the judge hands up a Cluster together with this check, and those
-	// who conclude want it made.
+	// Clusters: the judge returns a Cluster together with this check, and modules
+	// that conclude need it.
 	Clusters bool
 }
 
@@ -85,10 +85,10 @@ type Cluster struct {
 	Service string   // "Kafka", "Kafka transactions", "PostgreSQL failover"
 	Members []string // the nodes that carry it
 	Able    []string // of these, the ones that were seen to vote or take over now
-	Unseen  []string // of these, the ones of which that is not known
+	Unseen  []string // of these, the ones for which that is unknown
 	Needs   int      // how many must be able
-	// Together are sets of members of which each needs Least able, where not just
-	// any majority will do: the replicas of a partition.
+	// Together are sets of members that each need Least able ones, where not just
+	// any majority is enough: the replicas of a partition.
 	Together [][]string
 	Least    int
 	// Rests names services without which this one stops too.

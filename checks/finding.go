@@ -16,7 +16,7 @@ type Status string
 // The verdicts. What could not be seen is Unknown, never Pass.
 const (
 	Pass    Status = "pass"    // seen, and right
-	Warn    Status = "warn"    // works, and will hurt
+	Warn    Status = "warn"    // works, but will cause trouble
 	Fail    Status = "fail"    // seen, and wrong
 	Skip    Status = "skip"    // does not apply, or is the consequence of a named failure
 	Unknown Status = "unknown" // could not be seen
@@ -39,7 +39,7 @@ type Finding struct {
 	// the catalogue names for the same target: from the same vantage, or one of
 	// the two being the platform's, or what a node found of itself.
 	Needs []Need
-	// Stopped: something that the platform needs does not work any more. It is
+	// Stopped: something that the platform needs no longer works. It is
 	// never folded away: it keeps its status and names its cause.
 	Stopped bool
 	// Cause is the root cause that explains the finding; the runner sets it.
@@ -161,7 +161,7 @@ func (c *Check) Unseen(b Basis, target string) Finding {
 	return c.Unknown(b, target, "could not be seen: %s", b.Proof().why)
 }
 
-// WithoutAddress is the finding about a node that nobody knows an address of.
+// WithoutAddress is the finding about a node without a known address.
 func (c *Check) WithoutAddress(b Basis, target, node string) Finding {
 	return c.Unknown(b, target, "%s has no address in the inventory, /etc/hosts or DNS", node).
 		Needing(AddressOf(node)...)
@@ -208,7 +208,7 @@ func (f Finding) Fix(remedy string) Finding {
 }
 
 // On begins a remedy with the node that it is for: "# on svc2.example.com" on a
-// line of its own. It is to be pasted, so a name that is not a plain one, as a
+// separate line. It is meant to be pasted, so a name that is not a plain one, as a
 // file may hold, is left out.
 func On(node string) string {
 	if !plainName(node) {
@@ -217,7 +217,7 @@ func On(node string) string {
 	return "# on " + node + "\n"
 }
 
-// plainName says whether a word may stand in a command: it is of letters, digits,
+// plainName says whether a word may be part of a command: it is of letters, digits,
 // dots, dashes and underscores, and is no option.
 func plainName(s string) bool {
 	return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {

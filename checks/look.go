@@ -1,11 +1,13 @@
 package checks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -227,11 +229,18 @@ type Observation struct {
 // A Record is what was seen of one subject, from every vantage.
 type Record struct{ byKind map[string][]Observation }
 
-// NewRecord makes a record of the observations of one subject.
+// NewRecord makes a record of the observations of one subject. They are put in
+// order, by vantage and target: what a judge says never depends on who was first.
 func NewRecord(seen []Observation) Record {
 	r := Record{map[string][]Observation{}}
 	for _, o := range seen {
 		r.byKind[o.Kind] = append(r.byKind[o.Kind], o)
+	}
+	for _, all := range r.byKind {
+		slices.SortStableFunc(all, func(a, b Observation) int {
+			return cmp.Or(cmp.Compare(a.Vantage, b.Vantage), cmp.Compare(a.Target.Node, b.Target.Node),
+				cmp.Compare(a.Target.Name, b.Target.Name), cmp.Compare(a.Target.Address, b.Target.Address))
+		})
 	}
 	return r
 }

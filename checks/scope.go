@@ -35,7 +35,7 @@ type Vantage struct {
 	OS          OS               `json:"os"`
 }
 
-// Assumed is how the ReleaseFrom of a release begins that no sign tells: it is all
+// Assumed is how the ReleaseFrom of a release begins that was not read anywhere: it is all
 // of it where there is none, as before the installation, and why follows where
 // there is one that cannot be read.
 const Assumed = "the newest known"
@@ -78,7 +78,7 @@ func (s Scope) Vantage(node string) Vantage {
 	return Vantage{Node: node, Release: s.Release}
 }
 
-// Node is the node of the platform that the vantage stands on; a node of that
+// Node is the node of the platform that the vantage runs on; a node of that
 // name without components when the topology does not hold it.
 func (s Scope) Node(vantage string) platform.Node {
 	if n, ok := s.Topology.Node(vantage); ok {
@@ -91,7 +91,7 @@ func (s Scope) Node(vantage string) platform.Node {
 // states, a login, an option of the command line. Its documentation is drawn
 // from it.
 type Setting[T any] struct {
-	// Key is where it stands in the configuration file: "policy.ping_rtt", "s3".
+	// Key is where it is in the configuration file: "policy.ping_rtt", "s3".
 	// Without one the setting is a flag only.
 	Key string
 	// Flag is its option on the command line, of a setting that is yes or no.

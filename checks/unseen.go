@@ -21,13 +21,13 @@ type Code string
 
 // The codes.
 const (
-	NoAddress   Code = "no-address"  // nobody knows an address of the node
-	TimedOut    Code = "timeout"     // the deadline of this look was over
-	RunOver     Code = "deadline"    // the deadline of the run was over
+	NoAddress   Code = "no-address"  // no address of the node is known
+	TimedOut    Code = "timeout"     // the deadline of this look had passed
+	RunOver     Code = "deadline"    // the deadline of the run had passed
 	Interrupted Code = "interrupted" // the user ended the run
 	Denied      Code = "denied"      // we lack a privilege
-	Starved     Code = "starved"     // this machine was too busy, or had no descriptors left, to tell
-	HostSilent  Code = "host-silent" // nothing at this address responded to the looks before it
+	Starved     Code = "starved"     // this machine was too busy, or had no descriptors left
+	HostSilent  Code = "host-silent" // nothing at this address had responded before
 	TooLarge    Code = "too-large"   // what was seen is larger than an observation may be
 	Missing     Code = "missing"     // the file that should hold it is cut or altered
 	Unplanned   Code = "unplanned"   // not even its targets could be listed
@@ -54,10 +54,10 @@ func (u Unseen) String() string {
 	return cmp.Or(u.Words, string(u.Code))
 }
 
-// ErrNoAddress is the error of a look at a node that nobody knows an address of.
+// ErrNoAddress is the error of a look at a node without a known address.
 var ErrNoAddress = errors.New("no address was found in the inventory, /etc/hosts or DNS")
 
-// Why is the reason that an error of a look stands for; zero of none.
+// Why is the reason for the error of a look; zero without an error.
 func Why(err error) Unseen {
 	switch {
 	case err == nil:
@@ -76,8 +76,8 @@ func Why(err error) Unseen {
 	return Unseen{Failed, err.Error()}
 }
 
-// Ours says whether an error is our own machine's want of descriptors, ports or
-// memory: never the fault of whoever was looked at.
+// Ours says whether an error is a lack of descriptors, ports or memory on this
+// machine: never the fault of what was looked at.
 func Ours(err error) bool {
 	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EAGAIN} {
 		if errors.Is(err, errno) {
@@ -87,7 +87,7 @@ func Ours(err error) bool {
 	return false
 }
 
-// Defect words a fault of this program.
+// Defect describes a fault of this program.
 func Defect(format string, args ...any) string {
 	return "a defect in carbonio-check, please report it: " + fmt.Sprintf(format, args...)
 }

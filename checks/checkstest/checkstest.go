@@ -46,7 +46,7 @@ func Judge(t *testing.T, m *checks.Module) {
 
 func paragraphs(s string) []string { return strings.Split(strings.TrimSuffix(s, "\n"), "\n\n") }
 
-// Honest fails on what a judge must not hand up, whatever it saw.
+// Honest fails on what a judge must not return, whatever it saw.
 func Honest(t *testing.T, m *checks.Module, findings []checks.Finding, clusters []checks.Cluster) {
 	t.Helper()
 	for _, f := range findings {
@@ -56,7 +56,7 @@ func Honest(t *testing.T, m *checks.Module, findings []checks.Finding, clusters 
 	}
 	for _, c := range clusters {
 		require.Contains(t, m.Checks, c.Check, "a cluster of a check that %s does not have", m.Name)
-		require.True(t, c.Check.Clusters, "%s hands up clusters, and does not say so", c.Check.ID)
+		require.True(t, c.Check.Clusters, "%s returns clusters, but is not marked with Clusters", c.Check.ID)
 		for _, node := range slices.Concat(c.Able, c.Unseen) {
 			require.Contains(t, c.Members, node, "%s: able or unseen, and no member", c.Service)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // Serve accepts connections on a port of loopback until the test ends, hands
-// each to handle in a goroutine of its own, and closes it then. It returns the
+// each to handle in its own goroutine, and closes it then. It returns the
 // address.
 func Serve(t *testing.T, handle func(net.Conn)) string {
 	t.Helper()

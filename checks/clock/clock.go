@@ -20,7 +20,7 @@ var Module = &checks.Module{
 var catalogue = []*checks.Check{service, sources, synchronized, offset, rtc, timezone}
 
 var (
-	// machines is what this machine says of its own clock.
+	// machines is what this machine reports about its own clock.
 	machines = &checks.Look[checks.Nothing, machine]{Kind: "machine", Targets: self, Observe: observeMachine}
 	// servers is what a time server says of it.
 	servers = &checks.Look[checks.Nothing, answer]{Kind: "server", Targets: targets, Observe: observeServer}

@@ -16,7 +16,7 @@ import (
 	"carbonio-check/checks"
 )
 
-// machine is what a node says of its own clock.
+// machine is what a node reports about its own clock.
 type machine struct {
 	Kernel *checks.Clock `json:"kernel,omitempty"`
 	// Timedatectl holds NTP, NTPSynchronized, Timezone and LocalRTC; empty

@@ -4,7 +4,6 @@
 package cluster
 
 import (
-	"cmp"
 	"slices"
 
 	"carbonio-check/checks"
@@ -134,19 +133,17 @@ type View[M any] struct {
 	Members []M // every planned one, by node
 }
 
-// Views groups what was seen of the members by who looked, in the order of their
-// names. member makes one of a sight.
+// Views groups what was seen of the members by who looked, as a record has them:
+// by vantage, then by node. member makes one of a sight.
 func Views[Ask, Seen any, M Member](r checks.Record, look *checks.Look[Ask, Seen], member func(checks.Sight[Ask, Seen]) M) []View[M] {
-	byVantage := map[string][]M{}
+	var out []View[M]
 	for s := range look.In(r) {
-		byVantage[s.Vantage] = append(byVantage[s.Vantage], member(s))
+		if len(out) == 0 || out[len(out)-1].Vantage != s.Vantage {
+			out = append(out, View[M]{Vantage: s.Vantage})
+		}
+		last := &out[len(out)-1]
+		last.Members = append(last.Members, member(s))
 	}
-	out := make([]View[M], 0, len(byVantage))
-	for vantage, members := range byVantage {
-		slices.SortFunc(members, func(a, b M) int { return cmp.Compare(a.Node(), b.Node()) })
-		out = append(out, View[M]{vantage, members})
-	}
-	slices.SortFunc(out, func(a, b View[M]) int { return cmp.Compare(a.Vantage, b.Vantage) })
 	return out
 }
 

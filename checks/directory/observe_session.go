@@ -24,7 +24,7 @@ import (
 )
 
 // What a server may send. Its responses to us are a few kilobytes; the library's
-// own limits are 2 GiB and a thousand levels, each of which holds a copy.
+// own limits are 2 GiB and a thousand levels, and each level holds a copy.
 const (
 	maxBytes  = 4 << 20 // on one connection
 	maxPacket = 1 << 18 // in memory it can become a hundred times as much

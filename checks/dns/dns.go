@@ -42,7 +42,7 @@ var resolverTime = &checks.Setting[platform.Duration]{
 	Within:  checks.Between(platform.Duration(time.Millisecond), platform.Duration(time.Minute)),
 }
 
-// exampleDomain stands for the mail domain in the remedies of the catalogue.
+// exampleDomain is the mail domain in the remedies of the catalogue.
 const exampleDomain = "example.com"
 
 var resolvers = &checks.Check{

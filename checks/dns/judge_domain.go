@@ -180,7 +180,7 @@ func isPublic(a netip.Addr) bool {
 
 func public(address string) bool { return isPublic(parse(address)) }
 
-// A record is a kind of TXT record of the mail domain, of which there may be one.
+// A record is a kind of TXT record of the mail domain; only one of it may exist.
 type record struct {
 	*checks.Check
 	kind    string

@@ -106,7 +106,7 @@ type query struct {
 // An exchange asks one server many questions concurrently over one socket; it
 // lives as long as one call of ask. Its state belongs to the goroutine that runs
 // it. A query that is repeated over TCP is removed from waiting first, and then
-// belongs to a goroutine of its own.
+// belongs to its own goroutine.
 type exchange struct {
 	ctx     context.Context
 	network checks.Network

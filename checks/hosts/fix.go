@@ -34,7 +34,7 @@ func short(name string) string {
 	return out
 }
 
-// unknown stands for an address that a person must fill in.
+// unknown is the placeholder for an address that a person must fill in.
 const unknown = "ADDRESS"
 
 // harmless is what neither a shell nor sed takes for more than words.

@@ -31,7 +31,6 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 			}
 		}
 	}
-	slices.SortFunc(all.views, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
 	for _, v := range all.views {
 		for _, f := range v.judge(all.own) {
 			if f.Remedy != "" {

@@ -75,7 +75,7 @@ type member struct {
 	broker
 }
 
-// Node is the node that the broker stands on.
+// Node is the node that the broker runs on.
 func (m member) Node() string { return m.Target.Node }
 
 // responded says whether the broker described itself, down whether it was seen not to.
@@ -113,7 +113,7 @@ func views(scope checks.Scope, seen checks.Record) []view {
 func (v view) Proof() checks.Proof { return checks.Together(v.Members...).Part() }
 
 // present says whether the member responds, and the others list it as alive. One
-// that cannot be reached from here may still work: that it does not is known only
+// that is unreachable from here may still work: that it does not is known only
 // where controllers respond, and the others do not list it.
 func (v view) present(m member) cluster.Answer {
 	others := cluster.Those(v.responding, func(o member) bool { return o.Node() != m.Node() && (o.Cluster == m.Cluster || m.down()) })
@@ -132,7 +132,7 @@ func (v view) present(m member) cluster.Answer {
 }
 
 // stops marks a failure as one of what has stopped, unless it rests on a broker
-// that perhaps only cannot be reached from here.
+// that is perhaps only unreachable from here.
 func (v view) stops(f checks.Finding) checks.Finding {
 	if slices.ContainsFunc(v.lost, func(m member) bool { return v.present(m) == cluster.Unseen }) {
 		return f

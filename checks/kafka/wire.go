@@ -19,7 +19,7 @@ import (
 const maxAnswer = 4 << 20
 
 // A wire is one connection to a broker. Of franz-go it uses the messages but not
-// the client, which dials, retries and waits by rules of its own.
+// the client, which dials, retries and waits by its own rules.
 type wire struct {
 	conn   net.Conn
 	asked  int32          // the correlation id of the last request

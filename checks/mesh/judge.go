@@ -75,7 +75,6 @@ func viewsOf(scope checks.Scope, seen checks.Record) []view {
 	for i := range out {
 		out[i].anyUnhealthy, out[i].hasLeader = unhealthy, hasLeader
 	}
-	slices.SortFunc(out, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
 	return out
 }
 

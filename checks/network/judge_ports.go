@@ -65,7 +65,7 @@ func (p probed) judge() checks.Finding {
 		return port.Pass(p, p.name, "%s is reachable; the sidecars take ports of the range as they need them", p.name)
 	case p.State == checks.Refused && idle[p.Number] != "":
 		return port.Pass(p, p.name, "%s is reachable; %s", p.name, idle[p.Number])
-	case p.State == checks.Refused && p.Port.Exporter: // a package of its own, which mail does without
+	case p.State == checks.Refused && p.Port.Exporter: // a separate package, which mail does not need
 		return port.Warn(p, p.name, "nothing listens on %s (%s): it is not monitored", p.name, purpose).Saw("refused").Wanted("open")
 	case p.State == checks.Refused:
 		return port.Fail(p, p.name, "nothing listens on %s (%s)", p.name, purpose).Saw("refused").Wanted("open").

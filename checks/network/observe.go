@@ -213,7 +213,7 @@ type outcome struct {
 }
 
 // errLate is why a port is not probed once half of the time is over: the rest is
-// too short to tell that it does not respond.
+// too short to conclude that it does not respond.
 var errLate = errors.New("not probed: the ports before it did not respond in time")
 
 // observePorts probes the ports of a node side by side: a dead one costs a single

@@ -1,4 +1,4 @@
-// Package packages tells which packages a machine has installed.
+// Package packages lists which packages a machine has installed.
 package packages
 
 import (
@@ -24,7 +24,7 @@ const (
 )
 
 // Installed lists the names of the packages that dpkg, else rpm, holds, sorted.
-// A removed package of which only the configuration is left is not among them.
+// A removed package with only its configuration left is not among them.
 func Installed(ctx context.Context, host checks.Host) ([]string, error) {
 	names, err := fromDpkg(host.Files)
 	if errors.Is(err, fs.ErrNotExist) {

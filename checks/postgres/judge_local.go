@@ -196,7 +196,7 @@ func (v view) holding(component platform.Component) []string {
 	return names
 }
 
-// A known is a backend that stands for a node of the platform.
+// A known is a backend that is a node of the platform.
 type known struct {
 	backend
 	node string
@@ -207,9 +207,9 @@ func (k known) Node() string { return k.node }
 func (k known) up() bool        { return strings.HasPrefix(k.Status, "UP") }
 func (k known) unchecked() bool { return k.Status == "no check" }
 
-// behind are the backends that stand for nodes with the component. PostgreSQL's
+// behind are the backends that are nodes with the component. PostgreSQL's
 // have the names of the nodes, the directory's are numbered in the order of the
-// inventory (haproxy.cfg); where the name does not tell, the address does.
+// inventory (haproxy.cfg); where the name does not match, the address does.
 func (v view) behind(b balancer, component platform.Component, port int) []known {
 	var out []known
 	for _, s := range b.Backends {

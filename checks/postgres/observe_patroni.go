@@ -22,7 +22,7 @@ const (
 	// maxFailovers bounds the history that is kept; Patroni keeps 1000.
 	maxFailovers = 20
 	// settle is how long a replica that seems to be behind gets before it is asked
-	// again: one look cannot tell whether it makes progress.
+	// again: one look cannot show whether it makes progress.
 	settle = time.Second
 	// maxLag is Patroni's maximum_lag_on_failover (patroni.config.yaml).
 	maxLag = 1 << 20
@@ -234,7 +234,7 @@ func (a answer) entry(t target) entry {
 }
 
 // A client asks an HTTP server, and knows how far its connections came: the error of
-// a request alone does not tell.
+// a request alone does not show it.
 type client struct {
 	*checks.Client
 	*dialer
@@ -327,7 +327,7 @@ func (c client) status(ctx context.Context) (*status, time.Time, error) {
 }
 
 // again asks a member for its status once more; nil when there is no time, or no
-// response: its first status stands.
+// response: its first status counts.
 func (c client) again(ctx context.Context) *status {
 	select {
 	case <-time.After(settle):

@@ -28,7 +28,6 @@ func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks
 			out = append(out, f)
 		}
 	}
-	slices.SortFunc(views, func(a, b view) int { return cmp.Compare(a.Vantage, b.Vantage) })
 	return append(out, drift(views)...), nil
 }
 

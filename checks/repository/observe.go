@@ -57,7 +57,7 @@ const (
 
 	maxFiles = 200 // of a directory; a real one holds a dozen
 	maxKeys  = 100
-	headSize = 40 // bytes of a key that tell its form
+	headSize = 40 // bytes of a key that show its format
 )
 
 // observe reads the configuration of whichever package manager there is. That not

@@ -168,7 +168,7 @@ func (e *entry) apt() {
 	e.Problem = cmp.Or(e.Problem, e.aptProblem())
 }
 
-// embedded stands for a key that is written into the stanza itself.
+// embedded marks a key that is written into the stanza itself.
 const embedded = "in the file itself"
 
 // parseRepo reads the sections of a .repo file: dnf.conf(5).

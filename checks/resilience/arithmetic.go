@@ -12,7 +12,7 @@ import (
 // services are the clusters of a platform, each once.
 type services []checks.Cluster
 
-// merge makes one of what several nodes hand up of a service. A member is able
+// merge combines what several nodes report of a service. A member is able
 // when anybody saw it able, and unseen when nobody saw whether it is.
 func merge(clusters []checks.Cluster) services {
 	var all services
@@ -143,7 +143,7 @@ func (s stop) without(other stop) stop {
 	return stop{minus(s.itself, named), minus(s.therefore, named)}
 }
 
-// lose is what stands still without the nodes.
+// lose is what stops without the nodes.
 func (all services) lose(nodes ...string) stop {
 	var s stop
 	for _, c := range all {

@@ -39,7 +39,7 @@ func conclude(scope checks.Scope, findings []checks.Finding, clusters []checks.C
 	return out
 }
 
-// unheard are the clusters of which their subject could say nothing at all: every
+// unheard are the clusters that could not be seen at all: every
 // node that may carry one is an unseen member.
 func unheard(scope checks.Scope, findings []checks.Finding, clusters []checks.Cluster) []checks.Cluster {
 	var out []checks.Cluster

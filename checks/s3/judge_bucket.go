@@ -90,7 +90,7 @@ func (t trial) judgeAccepted() []checks.Finding {
 // signature.
 func (s step) proves() bool { return s.ok() || s.Code == "NoSuchKey" || s.Code == "NoSuchBucket" }
 
-// judgeRefusal judges a round of which the first request was rejected for a
+// judgeRefusal judges a round in which the first request was rejected for a
 // reason that leaves nothing else to see.
 func (t trial) judgeRefusal() []checks.Finding {
 	at, first := t.Target.Name, t.Steps[0]

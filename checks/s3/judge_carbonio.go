@@ -68,7 +68,7 @@ func judgePrimaries(s installationSight, in installation) checks.Finding {
 	return volumes.Pass(s, at, "new and old mail is on centralised volumes: %s", strings.Join(good, ", "))
 }
 
-// plainWord is text of Carbonio that may stand in a command as it is.
+// plainWord is text of Carbonio that may be used in a command unquoted.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // zextras is a command of Carbonio to run on a node; empty if a word of it is

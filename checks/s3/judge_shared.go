@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,7 +36,6 @@ func judgeShared(scope checks.Scope, seen checks.Record) []checks.Finding {
 	var out []checks.Finding
 	for _, name := range slices.Sorted(maps.Keys(byBucket)) {
 		those := byBucket[name]
-		slices.SortFunc(those, func(a, b mailstore) int { return cmp.Compare(a.Vantage, b.Vantage) })
 		if len(looked) == 1 {
 			out = append(out, judgeAlone(those[0]))
 		} else {

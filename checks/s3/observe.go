@@ -109,7 +109,7 @@ type prober struct {
 }
 
 // probe connects to one address, shakes hands, and requests / without
-// credentials: any answer tells the server's time.
+// credentials: any response contains the server's time.
 func (p prober) probe(ctx context.Context, at string) (address, error) {
 	a := address{Address: at}
 	conn, err := p.network.Dial(ctx, "tcp", at)

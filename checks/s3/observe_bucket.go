@@ -63,7 +63,7 @@ const (
 	propertyLifecycle  = "lifecycle"
 )
 
-// withheld says why nothing, or nothing more, is written: it might stay for good.
+// withheld says why nothing, or nothing more, is written: it might stay permanently.
 func (r round) withheld() string {
 	switch {
 	case r.Lock:
@@ -197,7 +197,7 @@ func (s *session) properties(ctx context.Context) {
 
 // write makes the requests that change the bucket. Each is made whatever became
 // of the others, unless it builds on one that failed or the server hangs: a key
-// may be allowed one and not another, and reading a missing object tells too.
+// may be allowed one and not another, and reading a missing object also shows it.
 func (s *session) write(ctx context.Context) {
 	body := randomBytes(probeSize)
 	var parts store.Upload

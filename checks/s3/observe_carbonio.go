@@ -37,7 +37,7 @@ type known struct {
 	Test *test  `json:"test,omitempty"` // testS3Connection
 }
 
-// use is a volume that lies in a bucket.
+// use is a volume in a bucket.
 type use struct {
 	Server string `json:"server"`
 	Volume string `json:"volume"`

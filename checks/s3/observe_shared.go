@@ -17,7 +17,7 @@ import (
 // Two mailstores share a bucket when one reads what the other wrote. A run removes
 // what it writes, so they have to look at the same time: each writes a marker that
 // names it, and reads the markers of the others while these exist. Where they did
-// not, what else the bucket holds tells whether it is the same one.
+// not, what else the bucket contains shows whether it is the same one.
 
 const (
 	// meetingTime is how long a mailstore waits for the others to write. Ansible

@@ -142,7 +142,7 @@ func watched(node platform.Node) []string {
 }
 
 // filesystemTargets are the file systems that hold a watched path, and those below
-// /opt, each once, however often it is mounted. Each is a target of its own, so
+// /opt, each once, however often it is mounted. Each is a separate target, so
 // that a mount whose server is gone affects no other verdict.
 func filesystemTargets(scope checks.Scope, host checks.Host) ([]checks.Target[disk], error) {
 	mounts, err := readMounts(host)

@@ -240,7 +240,7 @@ func judgeHostname(s sight[hostname]) checks.Finding {
 	return ownName.Pass(s, node, "the hostname is %s", h.Kernel)
 }
 
-// inHosts is the node's line in /etc/hosts, of which hostname -f prints the first
+// inHosts is the node's line in /etc/hosts; hostname -f prints its first
 // name.
 func (s sight[T]) inHosts() string {
 	address := "ADDRESS" // of the internal interface: ip -br addr

@@ -87,7 +87,7 @@ func judgeRelease(s sight[base]) []checks.Finding {
 	return []checks.Finding{release.Pass(s, s.Vantage, "Carbonio %s is installed (%s)", r, from)}
 }
 
-// unversioned says whether a node has no file that tells its release: it comes
+// unversioned says whether a node has no file with its release: it comes
 // with carbonio-core, which not every node has.
 func unversioned(v checks.Vantage) bool {
 	return v.ReleaseFrom == "" || v.ReleaseFrom == checks.Assumed

@@ -16,7 +16,7 @@ import (
 // they are not read at the same instant).
 const maxDistance = 1000
 
-// journal tells why there is no leader. A server that is electing is not to be
+// journal says why there is no leader. A server that is electing is not to be
 // restarted: the election begins anew.
 const journal = "journalctl -u carbonio-zookeeper.service -n 50"
 
@@ -62,7 +62,7 @@ type member struct {
 	server
 }
 
-// Node is the node that the server stands on.
+// Node is the node that the server runs on.
 func (m member) Node() string { return m.Target.Node }
 
 // works says whether the server is part of a working ensemble. The client's port
@@ -178,7 +178,7 @@ func (s server) epoch() uint64  { return s.Zxid >> 32 }
 func (s server) number() uint64 { return s.Zxid & 0xffffffff }
 
 // judgeAgreement compares how far the history of each goes with the leader's. While
-// a new leader has changed nothing its followers still stand where the old one
+// a new leader has changed nothing its followers are still where the old one
 // left them, or at nothing.
 func (v view) judgeAgreement() checks.Finding {
 	switch {

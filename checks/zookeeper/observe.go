@@ -149,7 +149,7 @@ type adminServer struct {
 }
 
 // state takes the state from the AdminServer; where it does not report it either,
-// what the client's port said stands.
+// what the client's port said is kept.
 func (a adminServer) state(ctx context.Context, s *server) {
 	var monitor struct {
 		State string `json:"server_state"`
