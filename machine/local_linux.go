@@ -12,7 +12,7 @@ import (
 const Supported = true
 
 // Local is the machine we run on. With a root other than "/" it is the system
-// that lies there: its files can be read, and nothing of it runs.
+// there: its files can be read, but nothing in it is run.
 func Local(root string) (checks.Host, error) {
 	if root == "" || filepath.Clean(root) == "/" {
 		return checks.Host{Files: os.DirFS("/"), Run: run, Machine: newLocal(), Network: Net{}, Secret: Secret}, nil

@@ -11,7 +11,7 @@ import (
 	"carbonio-check/checks"
 )
 
-// Files is a host of which nothing but files can be looked at.
+// Files is a host with nothing but its files.
 func Files(root string) (checks.Host, error) {
 	if root == "" {
 		root = "/"

@@ -18,7 +18,7 @@ import (
 type Net struct{}
 
 // Dial connects. A TCP port may be refused by the machine that was dialled, or
-// by a firewall in its name: errno is the same, the socket's error queue tells.
+// by a firewall in its name: errno is the same, the socket's error queue says which.
 func (Net) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var dialer net.Dialer
 	if _, err := netip.ParseAddrPort(address); err != nil || !strings.HasPrefix(network, "tcp") {
@@ -34,7 +34,7 @@ func (Net) Dial(ctx context.Context, network, address string) (net.Conn, error) 
 	}
 	defer unix.Close(queue)
 	if err == nil {
-		// A connection that stands is not to end with the first ICMP message.
+		// An established connection must not end with the first ICMP message.
 		_ = unix.SetsockoptInt(queue, unix.IPPROTO_IP, unix.IP_RECVERR, 0) // it can be set, so it can be reset
 		return conn, nil
 	}

@@ -79,9 +79,9 @@ func Release(host checks.Host) (platform.Release, string, error) {
 	return r, versionFile, nil
 }
 
-// Installed tells which components of Carbonio the packages on the machine
+// Installed returns which components of Carbonio the packages on the machine
 // make up: none before the installation, platform.Every where packages of
-// Carbonio are there but none that tells a component.
+// Carbonio are there but none that identifies a component.
 func Installed(ctx context.Context, host checks.Host) ([]platform.Component, error) {
 	ctx, cancel := context.WithTimeout(ctx, packageTimeout)
 	defer cancel()

@@ -26,12 +26,12 @@ const (
 )
 
 // sbin is searched after PATH: an ordinary user's and cron's lack it, and
-// getenforce, dmidecode or subscription-manager stand there.
+// getenforce, dmidecode or subscription-manager are there.
 var sbin = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 
 // run is the checks.Command of this machine. The program gets an environment
 // that says the same on every machine and holds none of our secrets, no input,
-// and a session of its own: it can neither ask on the terminal nor outlive the
+// and its own session: it can neither ask on the terminal nor outlive the
 // context with its children.
 func run(ctx context.Context, name string, args ...string) (string, error) {
 	path := append(filepath.SplitList(os.Getenv("PATH")), sbin...)

@@ -17,7 +17,7 @@ const (
 // A HostsLine is a line of /etc/hosts that is neither blank nor a comment.
 type HostsLine struct {
 	Line int    `json:"line"` // counted from 1
-	Raw  string `json:"raw"`  // as it stands in the file, without the end of line
+	Raw  string `json:"raw"`  // as it is in the file, without the end of line
 	// Address and Names are what the line says or, when it is reversed, what it
 	// was meant to say. Names keep their order and case; bad ones are among them.
 	Address netip.Addr `json:"address,omitzero"`
@@ -30,7 +30,7 @@ type HostsLine struct {
 func (l HostsLine) Read() bool { return l.Problem == "" || l.Problem == HostsBadName }
 
 // ParseHosts reads the text of an /etc/hosts file. It refuses nothing: what is
-// wrong with a line is said by its Problem. BOM and CRLF are not held against it.
+// wrong with a line is its Problem. A BOM and CRLF are no problem.
 func ParseHosts(text string) []HostsLine {
 	var out []HostsLine
 	n := 0

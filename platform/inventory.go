@@ -46,7 +46,7 @@ type Var struct {
 	Line  int    `json:"line"`
 }
 
-// Hidden stands for the value of a variable whose name promises a secret: it is
+// Hidden replaces the value of a variable that is probably a secret, by its name: it is
 // put there when the inventory is read, so that the secret goes no further.
 const Hidden = "(hidden)"
 

@@ -11,7 +11,7 @@ type Login struct {
 	Password SecretRef `yaml:"password" json:"password"`
 }
 
-// Check refuses a login of which half is missing.
+// Check refuses a login without its user or password.
 func (l Login) Check() error {
 	if l.User == "" {
 		return errors.New("user is missing")

@@ -18,7 +18,7 @@ const (
 	maxInventory = 4 << 20 // bytes of a file
 	maxLine      = 64 << 10
 	maxPattern   = 1024    // bytes of a host pattern; a name has 253 at most
-	maxRange     = 10_000  // hosts that one pattern may stand for
+	maxRange     = 10_000  // hosts that one pattern may expand to
 	maxHosts     = 100_000 // hosts of all groups together
 	maxGroups    = 1000
 )
@@ -255,7 +255,7 @@ var (
 
 // literal is what Ansible makes of a value: Python's literal_eval takes the
 // quotes off a string, and a comment off a string or a number; what is no
-// literal stays as it stands, with its comment.
+// literal stays as it is, with its comment.
 func literal(text string) string {
 	if m := pythonString.FindStringSubmatch(text); m != nil {
 		return pythonEscape.ReplaceAllString(m[1]+m[2], "$1")
@@ -321,7 +321,7 @@ func (p *parser) host(line string) error {
 
 // split cuts a line into words as Python's shlex does: quotes hold a word
 // together, a backslash keeps the next character, # begins a comment wherever
-// it stands outside of quotes.
+// it is outside of quotes.
 func split(line string) ([]string, error) {
 	var words []string
 	var word strings.Builder
@@ -370,8 +370,8 @@ func split(line string) ([]string, error) {
 	return words, nil
 }
 
-// finish looks at what only the whole file can tell: groups that are named but
-// nowhere declared, and groups that hold themselves.
+// finish checks what requires the whole file: groups that are used but not
+// declared, and groups that contain themselves.
 func (p *parser) finish() error {
 	for _, g := range p.inv.Groups {
 		if !p.declared[g.Name] {

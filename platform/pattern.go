@@ -15,7 +15,7 @@ var (
 	ipv6Port = regexp.MustCompile(`^\[([0-9A-Fa-f:.]+)\]:([0-9]+)$`)
 )
 
-// hostNames gives the names that a pattern of an inventory stands for, at least
+// hostNames returns the names that a pattern of an inventory expands to, at least
 // one, and the port written behind it.
 func hostNames(pattern string) (names []string, port string, err error) {
 	if len(pattern) > maxPattern {

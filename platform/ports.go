@@ -177,7 +177,7 @@ var Rules = []Rule{
 // An Edge is one thing a node must be able to reach on another.
 type Edge struct {
 	To     Node
-	Number int // the port to knock at
+	Number int // the port to probe
 	Port   Port
 }
 

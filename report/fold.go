@@ -18,7 +18,7 @@ type entry struct {
 	causes  []string // what explains it, of something that has stopped
 }
 
-// A remark is what one check says, of which targets, seen from where.
+// A remark is what one check says, about which targets, seen from where.
 type remark struct {
 	check, message    string
 	targets, vantages []string
@@ -32,7 +32,7 @@ type tally struct {
 	count int
 }
 
-// size is how many findings stand in the entry.
+// size is how many findings the entry combines.
 func (e *entry) size() int {
 	n := 0
 	for _, r := range e.remarks {
@@ -155,7 +155,7 @@ func reasons(remarks []*remark, status checks.Status) func(*remark) reason {
 	}
 }
 
-// eachNode stands in a remedy for the node that looked, where several did.
+// eachNode replaces the observed node in a remedy, where there are several.
 const eachNode = "each node that sees it"
 
 // overVantages makes one remark of what several nodes say of the same target,
@@ -212,7 +212,7 @@ func overTargets(remarks []*remark) []*remark {
 	return out
 }
 
-// gap stands in a message for what differs.
+// gap replaces what differs in a message.
 const gap = "…"
 
 // pattern is the message without the target.

@@ -17,7 +17,7 @@ import (
 const refresh = 100 * time.Millisecond
 
 // Progress draws one live line on a terminal: how far the run is, and what it
-// still waits for. What runs longest stands first, for that is what one waits
+// still waits for. What runs longest comes first, because that is what one waits
 // for. Its methods may be called from many goroutines.
 type Progress struct {
 	w     io.Writer
@@ -113,7 +113,7 @@ func (p *Progress) line() string {
 	return ansi.Truncate(s, p.width-1, "...")
 }
 
-// show replaces what stands in the line. A terminal that went away is no
+// show replaces the contents of the line. A terminal that went away is no
 // reason to stop looking.
 func (p *Progress) show(s string) {
 	if s == p.drawn {

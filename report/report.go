@@ -26,9 +26,9 @@ type Run struct {
 	Interrupted bool             `json:"interrupted"`
 	Release     string           `json:"release"`             // of Carbonio, that most of the nodes have
 	Inventory   string           `json:"inventory,omitempty"` // its file
-	Assumed     string           `json:"assumed,omitempty"`   // what stands in for an inventory
+	Assumed     string           `json:"assumed,omitempty"`   // what is assumed without an inventory
 	Nodes       int              `json:"nodes"`               // of the platform
-	Vantages    []checks.Vantage `json:"vantages"`            // the nodes that looked
+	Vantages    []checks.Vantage `json:"vantages"`            // the observed nodes
 	Asked       []string         `json:"asked,omitempty"`     // the subjects and checks asked for; none: all
 	// Notes are what a reader must know of how the report was made.
 	Notes []string `json:"notes,omitempty"`
@@ -46,7 +46,7 @@ type Result struct {
 	Sources  []Source          `json:"sources,omitempty"`
 	// BlockedBy is the root cause of a skip that is its consequence.
 	BlockedBy *Ref `json:"blocked_by,omitempty"`
-	// Stopped: something that the platform needs does not work any more. CausedBy
+	// Stopped: something that the platform needs no longer works. CausedBy
 	// is why, where another failure explains it.
 	Stopped  bool `json:"stopped,omitempty"`
 	CausedBy *Ref `json:"caused_by,omitempty"`

@@ -291,7 +291,7 @@ func (p *page) entry(status checks.Status, e *entry) {
 	p.rows(6, rows)
 }
 
-// times is how many findings stand in an entry of several.
+// times is how many findings an entry of several combines.
 func times(e *entry) terminal.Span {
 	if e.size() == 1 {
 		return terminal.Span{}
@@ -454,7 +454,7 @@ func (p *page) fixes(remedies []string) []row {
 	return rows
 }
 
-// quoted is what stands in quotes, or in a comment, in a line of shell.
+// quoted is what is in quotes, or in a comment, in a line of shell.
 var quoted = regexp.MustCompile(`'[^']*'|"[^"]*"|\s#.*`)
 
 // prose says whether a line of a remedy is a sentence, which may be broken, and

@@ -8,7 +8,7 @@ import (
 
 // causes knows which failure explains a finding: one that the finding needs, on
 // the same target by the catalogue or by its own word, seen from the same
-// vantage. What is said of the whole platform stands above every vantage, and so
+// vantage. A finding about the whole platform explains those of every vantage, and so
 // does what a node found of itself.
 type causes struct {
 	findings []checks.Finding

@@ -9,7 +9,7 @@ const (
 	perLook = 4
 )
 
-// affordable is how many looks may be in flight with the descriptors that this
+// affordable is how many looks may run at once with the descriptors that this
 // process may open: what cannot be opened would be seen by nobody.
 func affordable(parallel int) int {
 	var limit syscall.Rlimit

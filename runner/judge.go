@@ -176,7 +176,7 @@ func complete(f checks.Finding) checks.Finding {
 	return f
 }
 
-// silence is the finding for a check of which its judge said nothing: unknown,
+// silence is the finding for a check for which its judge returned none: unknown,
 // with the reason why its looks saw nothing; a skip only when there was nothing
 // to look at in the first place.
 func (j *judging) silence(m *checks.Module, c *checks.Check, v checks.Vantage) checks.Finding {
@@ -230,7 +230,7 @@ type Coverage struct {
 }
 
 // coverage counts. A check on a node was unseen where one of its findings is
-// unknown, and skipped where none of them is more than a skip of its own.
+// unknown, and skipped where none of them is more than a skip itself.
 func coverage(suite checks.Suite, record Record, findings []checks.Finding) Coverage {
 	type key struct {
 		check   *checks.Check
@@ -280,7 +280,7 @@ func (c *Coverage) add(findings []checks.Finding) {
 // Verdict is the answer to the question that was asked.
 type Verdict string
 
-// The verdicts. Ready and not ready are said of a node or a platform, of which
+// The verdicts. Ready and not ready are for a node or a platform, of which
 // everything was asked that applies; the others of what was asked.
 const (
 	Ready          Verdict = "ready"           // nothing failed, and everything was seen

@@ -19,8 +19,8 @@ const (
 	DefaultParallel = 256
 	DefaultPerHost  = 16
 	DefaultTimeout  = 5 * time.Second
-	// grace is what a look whose deadline is over may still take to hand in
-	// what it saw; after that it is left behind.
+	// grace is how long a look may take after its deadline to return what it
+	// saw; after that it is abandoned.
 	grace = 50 * time.Millisecond
 	// MaxObservation bounds the data of one look, in bytes: half a line of an
 	// observations file.
@@ -29,7 +29,7 @@ const (
 
 // Options bound the looking. The zero value means the defaults.
 type Options struct {
-	Parallel int           // looks in flight
+	Parallel int           // looks at once
 	PerHost  int           // of these, at one address
 	Timeout  time.Duration // of one look
 	Progress Progress      // told of every look; may be nil
@@ -120,7 +120,7 @@ func (ob observer) look(ctx context.Context, l look, h *hostSlots) checks.Observ
 	return o
 }
 
-// secondLooks is how many looks that are made again are in flight at once.
+// secondLooks is how many looks are repeated at once.
 const secondLooks = 8
 
 // again looks once more, few at a time, at what came to nothing for want of our
@@ -241,7 +241,7 @@ func (l look) observe(ctx context.Context, host checks.Host, o checks.Observatio
 // errPanic is the error of a look, a plan or a judge that panicked.
 var errPanic = errors.New("panic")
 
-// guard calls f in a goroutine of its own: a panic becomes an error, and f is
+// guard calls f in its own goroutine: a panic becomes an error, and f is
 // left behind when it ignores its context and the grace after it.
 func guard[T any](ctx context.Context, grace time.Duration, f func() (T, error)) (T, error) {
 	type result struct {
@@ -273,7 +273,7 @@ func guard[T any](ctx context.Context, grace time.Duration, f func() (T, error))
 	}
 }
 
-// unseen is the reason that an error stands for; a deadline of ours names its
+// unseen is the reason for an error; a deadline of ours names its
 // length.
 func unseen(err error, deadline time.Duration) checks.Unseen {
 	if errors.Is(err, errPanic) {

@@ -27,7 +27,7 @@ type look struct {
 // Len is the number of looks.
 func (p Plan) Len() int { return len(p.looks) }
 
-// KindPlan is the kind of the observation that stands for a look whose targets
+// KindPlan is the kind of the observation that replaces a look whose targets
 // could not even be listed; its target is named after the look.
 const KindPlan = "plan"
 

@@ -117,7 +117,7 @@ func line(g []Step, name string, class int, top float64, value func(Step) float6
 	return l
 }
 
-// across is where the i-th of n stands; up is how high a value does.
+// across is the horizontal position of the i-th of n; up is the vertical position of a value.
 func across(i, n int) float64 {
 	return chartLeft + (chartRight-chartLeft)*(float64(i)+0.5)/float64(n)
 }

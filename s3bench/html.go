@@ -27,7 +27,7 @@ func (d *document) put(markup string, values ...any) {
 	fmt.Fprintf(d, markup, values...)
 }
 
-// HTML writes a page of its own: no script, and nothing from elsewhere.
+// HTML writes a self-contained page: no script, and nothing from elsewhere.
 func HTML(w io.Writer, r Result) error {
 	d := &document{}
 	d.begin(r)

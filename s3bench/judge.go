@@ -28,7 +28,7 @@ type Limits struct {
 	Stability  float64       // how many times worse it may get as threads grow
 }
 
-// A Verdict says how a result stands against one limit.
+// A Verdict says how a result compares with one limit.
 type Verdict struct {
 	Name    string `json:"name"`
 	Verdict string `json:"verdict"`
@@ -38,7 +38,7 @@ type Verdict struct {
 }
 
 // stableBelow is the time to the first byte, in milliseconds, up to which no
-// growth is held against a storage: the manual's own good example goes from 6
+// growth counts against a storage: the manual's own good example goes from 6
 // to 10 ms between 2 and 6 threads (S3B).
 const stableBelow = 10
 

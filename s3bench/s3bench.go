@@ -169,7 +169,7 @@ func (r *run) prepare() error {
 	case locked && !r.config.AllowObjectLock:
 		return ErrLocked
 	case err != nil:
-		// Most policies do not let the mailbox's user read this; the probe tells.
+		// Most policies do not allow the mailbox's user to read this; the probe shows it.
 		r.note("whether the bucket has object lock could not be read: %v", err)
 	}
 	if versioning, err := r.store.Versioning(r.ctx); err == nil && versioning != "" {

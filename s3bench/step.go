@@ -114,7 +114,7 @@ type recorder struct {
 }
 
 // A grain is what was done in a grainTime. A request that spans several counts
-// in each for the part of it that lies there.
+// in each for the part of it that is there.
 type grain struct{ bytes, requests float64 }
 
 const grainTime = 10 * time.Millisecond
@@ -366,7 +366,7 @@ func (m *measuring) rates(horizon time.Duration) []float64 {
 	return rates
 }
 
-// show tells how fast it is going: the mean of the last second.
+// show reports the current rate: the mean of the last second.
 func (r *run) show(s Step, rates []float64) {
 	if r.progress == nil {
 		return

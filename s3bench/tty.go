@@ -10,7 +10,7 @@ import (
 	"carbonio-check/terminal"
 )
 
-// The widths of the columns, and of a page on which both tables stand abreast.
+// The widths of the columns, and of a page with both tables side by side.
 const (
 	threadsWidth = 7
 	rateWidth    = 14

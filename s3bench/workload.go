@@ -83,7 +83,7 @@ func (r *run) eachThreads(do func(threads int)) {
 func (r *run) stopped() bool { return r.ctx.Err() != nil || r.result.Stopped != "" }
 
 // tidy deletes what is not needed any more; where that fails, clean at the end
-// tries again, and tells.
+// tries again, and reports it.
 func (r *run) tidy() {
 	if !r.stopped() {
 		_, _ = r.space.Clean(r.ctx)

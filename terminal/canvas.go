@@ -109,14 +109,14 @@ func (c *Canvas) Blank() { c.out.WriteByte('\n') }
 
 func (c *Canvas) indent(columns int) { c.out.WriteString(strings.Repeat(" ", columns)) }
 
-// Flow writes Spans as one paragraph: its first line stands at first, the
+// Flow writes Spans as one paragraph: its first line is indented by first, the
 // others at hang, and lines break between words. Only a word that is longer
 // than a line is broken.
 func (c *Canvas) Flow(first, hang int, spans ...Span) {
 	c.indent(first)
 	column, empty := first, true
 	for _, s := range spans {
-		line := Span{Style: s.Style} // what of s stands in this line
+		line := Span{Style: s.Style} // the part of s in this line
 		for gap, word := range words(c.shown(s.Text), s.Whole) {
 			for piece := range strings.SplitSeq(ansi.Hardwrap(word, c.width-hang, true), "\n") {
 				width := ansi.StringWidth(piece)
@@ -149,7 +149,7 @@ func (c *Canvas) Line(first int, spans ...Span) {
 }
 
 // words yields the words of s, or the whole of it as one, and how many spaces
-// stand before each.
+// come before each.
 func words(s string, whole bool) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
 		for {

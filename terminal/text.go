@@ -22,7 +22,7 @@ func Text(s string) string { return bound(safe(s, '\n')) }
 // safe replaces whatever a terminal, an editor or an XML reader would obey or
 // hide instead of showing it: control characters (and so every escape
 // sequence), line separators, characters without width or of the other
-// direction, what is not UTF-8. U+FFFD stands in for them, so that a name which
+// direction, what is not UTF-8. U+FFFD replaces them, so that a name which
 // was tampered with does not look like the one it imitates.
 func safe(s string, newline rune) string {
 	if printable(s) {

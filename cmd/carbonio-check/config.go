@@ -54,7 +54,7 @@ type config struct {
 	read     checks.Settings
 }
 
-// mapping reads the entries of a mapping that stands at a key.
+// mapping reads the entries of the mapping at a key.
 func (c config) mapping(at string, node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode {
 		if node.ShortTag() == "!!null" {
@@ -134,8 +134,8 @@ func (c config) value(s checks.AnySetting, node *yaml.Node) error {
 	return err
 }
 
-// fromFolder makes the paths of a value mean what they say from where the
-// configuration stands.
+// fromFolder makes the paths of a value relative to the folder of the
+// configuration.
 func fromFolder(folder string, v any) (any, error) {
 	var err error
 	absolute := func(paths ...*string) {
@@ -169,7 +169,7 @@ var (
 )
 
 // configError words the first of the library's errors as file:line: what. It
-// repeats no value of the file: one may be a secret that stands in the wrong
+// repeats no value of the file: one may be a secret in the wrong
 // place. like is a value of the type that was to be read.
 func configError(file string, err error, like any) error {
 	text := err.Error()

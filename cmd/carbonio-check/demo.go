@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// demoTimeout is plenty on loopback: only what is meant to keep silent takes it.
+	// demoTimeout is plenty on loopback: only what is meant not to respond takes it.
 	demoTimeout = 2 * time.Second
 	// demoParallel keeps what fifteen nodes do at once from waiting for itself: the
 	// time of a look runs from when it is let in.

@@ -44,7 +44,7 @@ Exit status: 0 nothing got worse, 1 something got worse, 2 could not compare.`,
 	}
 }
 
-// A diffed is a file to compare, of which the schema is known.
+// A diffed is a file to compare, with a known schema.
 type diffed struct {
 	schema string
 	text   []byte

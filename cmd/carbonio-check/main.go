@@ -1,4 +1,4 @@
-// Command carbonio-check tells a Carbonio administrator whether a node and the
+// Command carbonio-check shows a Carbonio administrator whether a node and the
 // whole platform are fit: before the installation, and ever after.
 package main
 

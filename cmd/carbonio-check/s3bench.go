@@ -232,7 +232,7 @@ func (f *benchFlags) parse(cmd *cobra.Command) error {
 	return f.bench.WithDefaults().Check()
 }
 
-// measure runs the benchmark, and tells a person who watches how it goes.
+// measure runs the benchmark, and shows its progress on a terminal.
 func (f *benchFlags) measure(cmd *cobra.Command, s *store.Store) (s3bench.Result, error) {
 	ctx := cmd.Context()
 	live, done := newBenchProgress(cmd)

@@ -50,7 +50,7 @@ func MTU(ctx context.Context, target netip.Addr, limit int) (checks.MTU, error) 
 			best = checks.MTU{Bytes: r.narrow, Hop: r.by}
 		case r.crossed > 0:
 			return m.blackHole(best, r.crossed)
-		case best.Bytes < limit: // the router's word stands, though the target is silent
+		case best.Bytes < limit: // what the router said counts, though the target does not respond
 			return best, nil
 		default:
 			return checks.MTU{}, ErrSilent
@@ -80,7 +80,7 @@ func (m *search) blackHole(best checks.MTU, crossed int) (checks.MTU, error) {
 	return checks.MTU{Bytes: max(crossed, r.crossed), BlackHole: true}, nil
 }
 
-// A search sends probes of several sizes; each has a port of its own.
+// A search sends probes of several sizes; each has its own port.
 type search struct {
 	*socket
 	port    int         // of the next probe

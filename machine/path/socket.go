@@ -4,7 +4,7 @@
 // It sends UDP datagrams to ports nobody listens on. What the routers and the
 // target say of them comes back through the socket's own error queue
 // (IP_RECVERR, ip(7)), which needs no privilege; and each probe has a
-// destination port of its own, so an answer names the probe it is for. Nothing
+// destination port, so an answer identifies its probe. Nothing
 // waits for anything else: all probes are on their way at once.
 package path
 
@@ -99,7 +99,7 @@ func (s *socket) deadline() time.Time {
 }
 
 // send sends a datagram of size bytes, headers included. A packet that is too
-// large for our own interface is not an error: the error queue tells of it.
+// large for our own interface is not an error: the error queue reports it.
 func (s *socket) send(port, ttl, size int) error {
 	to := &unix.SockaddrInet4{Port: port, Addr: s.target.As4()}
 	return control(s.raw, func(fd int) error {

@@ -15,7 +15,7 @@ import (
 
 const (
 	maxTTL = 30
-	// rounds: what keeps silent is asked once more, at half time. It costs
+	// rounds: a router that does not respond is asked once more, at half time. It costs
 	// nothing (a target that answers ends the look), and a packet may get lost,
 	// or a router be sparing: Linux sends one error a second to each asker
 	// after the first six (icmp_ratelimit).

@@ -27,7 +27,7 @@ type Data struct {
 	offset int64
 }
 
-// NewData makes content of a seed; Reset says of which object.
+// NewData makes content from a seed; Reset selects the object.
 func NewData(seed uint64) *Data {
 	var key [16]byte
 	binary.LittleEndian.PutUint64(key[:], seed)

@@ -146,7 +146,7 @@ func inBase64(e *base64.Encoding, secret string, shift int) string {
 	from := (shift*8 + 5) / 6
 	to := (shift + len(secret)) * 8 / 6
 	if to-from < 4 {
-		return "" // too short to tell
+		return "" // too short to recognise
 	}
 	return text[from:to]
 }

@@ -52,7 +52,7 @@ func NewRunID() string {
 }
 
 // A Namespace is the only way to write into a bucket, and the rule that makes it
-// safe: every key stands below carbonio-check/<run ID>/, is noted before it is
+// safe: every key is below carbonio-check/<run ID>/, is noted before it is
 // sent, and nothing is ever deleted that was not noted.
 type Namespace struct {
 	store  *Store
@@ -436,7 +436,7 @@ func (n *Namespace) reconcile(ctx context.Context) {
 	for _, o := range listed {
 		there[o.Key] = append(there[o.Key], o.VersionID)
 	}
-	open := map[string][]string{} // uploads by key, where the server tells
+	open := map[string][]string{} // uploads by key, where the server lists them
 	for _, key := range n.lost() {
 		// By the whole key: MinIO lists uploads by no shorter prefix.
 		if uploads, err := n.store.uploads(ctx, key); err == nil {

@@ -1,6 +1,6 @@
 // Package store is the seam over the S3 library: what the rest of the program
 // knows of object storage is here. Reading may go anywhere in the bucket;
-// writing and deleting go through a Namespace, and nowhere else.
+// writing and deleting only go through a Namespace.
 package store
 
 import (
@@ -154,7 +154,7 @@ func (s *Store) Exists(ctx context.Context) error {
 	return err
 }
 
-// Clock is the server's clock: any answer tells it, and none needs credentials.
+// Clock is the server's clock: any response contains it, and none needs credentials.
 func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	ctx, trip := withTrip(ctx, false)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint.String()+"/", nil)
@@ -180,7 +180,7 @@ func (s *Store) Versioning(ctx context.Context) (string, error) {
 }
 
 // Lock says whether the bucket has object lock: what is written may then stay
-// for good.
+// permanently.
 func (s *Store) Lock(ctx context.Context) (bool, error) {
 	ctx, trip := withTrip(ctx, false)
 	enabled, _, _, _, err := s.core.GetObjectLockConfig(ctx, s.bucket)

@@ -163,7 +163,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A trip is what the library does not tell of a request: kept in its context.
+// A trip is what the library does not report about a request: kept in its context.
 type trip struct {
 	object   bool // its answer is an object, however large
 	answered time.Time
