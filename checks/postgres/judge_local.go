@@ -119,6 +119,8 @@ func (v view) judgeHAProxy(s checks.Sight[checks.Nothing, balancer], port int) c
 	case process != "" && process != "haproxy":
 		return haproxy.Fail(s, target, "port %d of %s is taken by %s, not by HAProxy", port, node, process).Saw(process).Wanted("haproxy").
 			Fix(checks.On(node) + fmt.Sprintf("ss -lntp 'sport = :%d'   # disable its unit: systemctl disable --now …\nsystemctl restart haproxy", port))
+	case !s.Proof().Whole(): // the statistics come last
+		return haproxy.Unseen(s, target)
 	case port == portStats && b.Unread != "":
 		return haproxy.Unknown(s, target, "the statistics cannot be read: %s", b.Unread)
 	case port == portStats:

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"io/fs"
 	"iter"
@@ -120,6 +121,41 @@ func TestJudgeHAProxy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHAProxyInterrupted: of a look that was broken off before the statistics came,
+// nothing is said of where HAProxy forwards to.
+func TestHAProxyInterrupted(t *testing.T) {
+	const node = "mbox1.example.com"
+	ctx, cancel := context.WithCancel(t.Context())
+	host := checks.Host{
+		Machine: checkstest.Machine{Sockets: []checks.Listener{
+			{Protocol: "tcp", Address: localhost[0], Port: 389, Process: "haproxy"},
+			{Protocol: "tcp", Address: localhost[0], Port: 7000, Process: "haproxy"},
+		}},
+		Network: checkstest.Network{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+			cancel()
+			return nil, context.Canceled
+		}},
+	}
+	seen, err := observeHAProxy(ctx, host, target{})
+	require.ErrorIs(t, err, context.Canceled)
+	raw, err := json.Marshal(seen)
+	require.NoError(t, err)
+	got, _ := judge(scopeOf(node, true), checks.NewRecord([]checks.Observation{{
+		Subject: Module.Name, Kind: "haproxy", Vantage: node, Data: raw, Unseen: &checks.Unseen{Code: checks.Interrupted},
+		Target: checks.Target[json.RawMessage]{Name: node, Node: node},
+	}}))
+	said := map[string]string{}
+	for _, f := range got {
+		said[f.Target] = string(f.Status) + " " + f.Message
+	}
+	const unseen = "unknown could not be seen: the run was interrupted"
+	require.Equal(t, map[string]string{
+		node + ":5432": "fail nothing listens on port 5432 of " + node, // which was seen
+		node + ":389":  unseen,
+		node + ":7000": unseen,
+	}, said)
 }
 
 func FuzzParseStats(f *testing.F) {
