@@ -292,10 +292,20 @@ func (v view) able(m member, replication checks.Finding) cluster.Answer {
 	switch {
 	case replication.Status == checks.Pass, replication.Status == checks.Warn:
 		return cluster.Yes
-	case m.silent() && v.named(m) && v.streams(m) == streaming: // it may be that only we cannot reach it
-		return cluster.Yes
+	case m.silent() && v.named(m) && v.streams(m) == streaming:
+		return v.throughLeader(m)
 	case replication.Status == checks.Fail, m.silent() && m.Contact.State != "":
 		return cluster.No
+	}
+	return cluster.Unseen
+}
+
+// throughLeader is what the leader's own list says of a replica that streams and that
+// perhaps only we cannot reach. Where its node was reached, its Patroni is stuck.
+func (v view) throughLeader(m member) cluster.Answer {
+	l, _ := v.leader()
+	if e := l.entry(m.Target); e.Name != "" && e.eligible() && !m.Contact.Reached() {
+		return cluster.Yes
 	}
 	return cluster.Unseen
 }

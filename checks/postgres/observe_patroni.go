@@ -118,9 +118,18 @@ type entry struct {
 	State string `json:"state"`
 	Host  string `json:"host,omitempty"`
 	Lag   lag    `json:"lag,omitempty"`
+	// Tags are of any type: Patroni takes what YAML makes of them.
+	Tags map[string]any `json:"tags,omitempty"`
 }
 
 func (e entry) leads() bool { return e.Role == "leader" || e.Role == standbyLeader }
+
+// eligible says whether a replica may be promoted: it is close behind, and no tag
+// excludes it.
+func (e entry) eligible() bool {
+	excluded := func(tag string) bool { return e.Tags[tag] != nil && e.Tags[tag] != false }
+	return e.Lag >= 0 && e.Lag <= maxLag && !excluded("nofailover") && !excluded("nosync") && e.Tags["failover_priority"] != float64(0)
+}
 
 // leader is the name of the member that holds the leader lock; empty without one.
 func (t topology) leader() string {

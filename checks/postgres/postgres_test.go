@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -149,5 +150,40 @@ func TestClusters(t *testing.T) {
 			got.Able, got.Unseen, want.Able, want.Unseen = nil, nil, nil, nil
 			require.Equal(t, want, got, name)
 		}
+	}
+}
+
+// TestSeenThroughTheLeader: a member that does not respond to us is able to take over
+// only where the leader lists it as close behind, and as allowed to.
+func TestSeenThroughTheLeader(t *testing.T) {
+	const silent = `{"contact":{"state":"silent"}}`
+	for name, c := range map[string]struct {
+		lag, contact string
+		able         bool
+	}{
+		"close behind":     {`"lag": 0`, silent, true},
+		"unplanned":        {`"lag": 0, "tags": {"clonefrom": true, "nofailover": false}`, silent, true},
+		"far behind":       {`"lag": 2097152`, silent, false},
+		"lag unknown":      {`"lag": "unknown"`, silent, false},
+		"nofailover":       {`"lag": 0, "tags": {"nofailover": true}`, silent, false},
+		"nosync":           {`"lag": 0, "tags": {"nosync": "yes"}`, silent, false},
+		"priority 0":       {`"lag": 0, "tags": {"failover_priority": 0}`, silent, false},
+		"Patroni is stuck": {`"lag": 0`, `{"contact":{"state":"mute"}}`, false},
+	} {
+		read := checkstest.ReadCase(t, Module, "two-vantages-one-cut-off")
+		for i, o := range read.Seen {
+			read.Seen[i].Data = bytes.ReplaceAll(o.Data, []byte(`"lag": 0`), []byte(c.lag))
+			if bytes.Contains(o.Data, []byte("silent")) {
+				read.Seen[i].Data = []byte(c.contact)
+			}
+		}
+		findings, clusters := judge(read.Scope, checks.NewRecord(read.Seen))
+		i := slices.IndexFunc(findings, func(f checks.Finding) bool { return f.Check == tolerance && f.Vantage == "mbox2.example.com" })
+		if c.able {
+			require.Equal(t, checks.Pass, findings[i].Status, name)
+			continue
+		}
+		require.Equal(t, checks.Unknown, findings[i].Status, name)
+		require.Equal(t, []string{"svc2.example.com"}, clusters[2].Unseen, name)
 	}
 }
