@@ -1,5 +1,5 @@
 // Package runner carries a run from the catalogue to the findings: it selects,
-// plans, looks at everything side by side within bounds and deadlines, has the
+// plans, looks at everything in parallel within bounds and deadlines, has the
 // modules judge, and names what explains what. It knows no subject.
 package runner
 
@@ -52,7 +52,7 @@ func (p Plan) Planned() Planned {
 	return out
 }
 
-// NewPlan asks every module, side by side, for its targets: those of the looks
+// NewPlan asks every module, in parallel, for its targets: those of the looks
 // that a selected check which applies to this node is judged from.
 func NewPlan(ctx context.Context, suite checks.Suite, sel Selection, scope checks.Scope, host checks.Host, timeout time.Duration) Plan {
 	type listed struct {

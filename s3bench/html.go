@@ -78,11 +78,11 @@ func (d *document) verdict(r Result) {
 	if r.Interrupted {
 		interrupted = " (interrupted)"
 	}
-	d.put("<p class=\"verdict %s\">%s%s</p>\n", mood(r.Verdict), r.Verdict, interrupted)
+	d.put("<p class=\"verdict %s\">%s%s</p>\n", class(r.Verdict), r.Verdict, interrupted)
 	if len(r.Verdicts) > 0 {
 		d.put("<ul>\n")
 		for _, v := range r.Verdicts {
-			d.put("<li><b class=\"%s\">%s: %s</b> – %s; want %s</li>\n", mood(v.Verdict), v.Name, v.Verdict, v.Message, v.Want)
+			d.put("<li><b class=\"%s\">%s: %s</b> – %s; want %s</li>\n", class(v.Verdict), v.Name, v.Verdict, v.Message, v.Want)
 		}
 		d.put("</ul>\n")
 	}
@@ -101,8 +101,8 @@ func (d *document) verdict(r Result) {
 	}
 }
 
-// mood is the colour of a verdict.
-func mood(verdict string) string {
+// class is the colour of a verdict.
+func class(verdict string) string {
 	switch verdict {
 	case OK:
 		return "ok"

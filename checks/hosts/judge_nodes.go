@@ -233,12 +233,12 @@ func (f fleet) judgeAddresses(n platform.Node, on map[netip.Addr][]string) check
 	proof := checks.Together(f.views...).Platform()
 	addresses := slices.SortedFunc(maps.Keys(on), netip.Addr.Compare)
 	var saw []string
-	own, astray := f.own[strings.ToLower(n.Name)], ""
+	own, fixOn := f.own[strings.ToLower(n.Name)], ""
 	for _, a := range addresses {
 		saw = append(saw, fmt.Sprintf("%s on %s", a, some(on[a])))
 		for _, node := range on[a][:min(len(on[a]), few)] {
 			if len(own) > 0 && !slices.Contains(own, a) {
-				astray += checks.On(node)
+				fixOn += checks.On(node)
 			}
 		}
 	}
@@ -246,9 +246,9 @@ func (f fleet) judgeAddresses(n platform.Node, on map[netip.Addr][]string) check
 	case len(addresses) > 1:
 		out := agreement.Fail(proof, n.Name, "the nodes disagree about the address of %s: %s", n.Name, some(addresses)).
 			Saw(strings.Join(saw, "\n"))
-		if astray != "" {
+		if fixOn != "" {
 			out = out.Wanted(some(own)).
-				Fix(fmt.Sprintf("%sgrep -nw %s %s   # correct this line: the node has %s", astray, n.Name, hostsFile, some(own)))
+				Fix(fmt.Sprintf("%sgrep -nw %s %s   # correct this line: the node has %s", fixOn, n.Name, hostsFile, some(own)))
 		}
 		return out
 	case len(f.unseen) > 0:

@@ -293,7 +293,7 @@ func (v view) judgeAdvertised(m member) checks.Finding {
 	case m.Unresolved != nil:
 		return wrong(advertised.Fail(m, name, "%s sends clients to %s, which does not resolve here: %s", name, self.Host, m.Unresolved)).
 			Needing(checks.NameOf(name), checks.LineOf(name))
-	case !strings.EqualFold(m.Vantage, name) && v.astray(m):
+	case !strings.EqualFold(m.Vantage, name) && v.resolvesToSelf(m):
 		return wrong(advertised.Fail(m, name, "%s sends clients to %s, which resolves here to this node itself", name, self.Host)).
 			With("resolves to", strings.Join(m.Resolved, ", ")).Needing(checks.NameOf(name), checks.LineOf(name))
 	case notName == nil, !strings.EqualFold(strings.TrimSuffix(self.Host, "."), name):
@@ -302,9 +302,9 @@ func (v view) judgeAdvertised(m member) checks.Finding {
 	return advertised.Pass(m, name, "%s advertises its own name, which resolves here to %s", name, strings.Join(m.Resolved, ", "))
 }
 
-// astray says whether the advertised name resolves to the node that looks, and
+// resolvesToSelf says whether the advertised name resolves to the node that looks, and
 // not to the broker.
-func (v view) astray(m member) bool {
+func (v view) resolvesToSelf(m member) bool {
 	at := v.scope.Node(m.Node()).Address
 	return len(m.Resolved) > 0 && !slices.ContainsFunc(m.Resolved, func(address string) bool {
 		a, err := netip.ParseAddr(address)

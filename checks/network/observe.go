@@ -216,7 +216,7 @@ type outcome struct {
 // too short to conclude that it does not respond.
 var errLate = errors.New("not probed: the ports before it did not respond in time")
 
-// observePorts probes the ports of a node side by side: a dead one costs a single
+// observePorts probes the ports of a node in parallel: a dead one costs a single
 // time-out. A fault of our own is recorded for the ports that could not be seen
 // because of it, and returned too, so that the run may look again.
 func observePorts(ctx context.Context, host checks.Host, t checks.Target[ports]) ([]outcome, error) {

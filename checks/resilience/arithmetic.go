@@ -95,8 +95,8 @@ func (all services) carriedUnseen(node string) []string {
 	return out
 }
 
-// hopeful are the same services, if all that was not seen is able.
-func (all services) hopeful() services {
+// optimistic are the same services, if all that was not seen is able.
+func (all services) optimistic() services {
 	out := slices.Clone(all)
 	for i, s := range out {
 		out[i].Able = union(s.Able, s.Unseen)

@@ -26,7 +26,7 @@ func conclude(scope checks.Scope, findings []checks.Finding, clusters []checks.C
 		return cmp.Or(cmp.Compare(a.Check.ID, b.Check.ID), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Vantage, b.Vantage))
 	})
 	all := merge(clusters)
-	r := report{services: all, stopped: all.hopeful().lose(), findings: findings, vantage: clusters[0].Vantage}
+	r := report{services: all, stopped: all.optimistic().lose(), findings: findings, vantage: clusters[0].Vantage}
 	for _, c := range clusters {
 		if c.Vantage != r.vantage {
 			r.vantage = "" // seen together, from several nodes
@@ -148,7 +148,7 @@ func subject(c *checks.Check) string {
 
 // node says what stops with one node more.
 func (r report) node(name string) checks.Finding {
-	sure := r.hopeful().lose(name).without(r.stopped)
+	sure := r.optimistic().lose(name).without(r.stopped)
 	design := r.healthy().lose(name)
 	as, well := "", ""
 	if len(r.down()) > 0 {
