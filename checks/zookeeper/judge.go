@@ -30,7 +30,9 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 		}
 		c := v.cluster()
 		out = append(out, v.judgeLeader(), v.judgeAgreement(), v.judgeBrokers(), v.judgeTolerance(c))
-		clusters = append(clusters, c)
+		if v.inventory() {
+			clusters = append(clusters, c)
+		}
 	}
 	return append(out, without(scope)...), clusters
 }
@@ -108,8 +110,19 @@ func views(scope checks.Scope, seen checks.Record) []view {
 // that were seen are enough for.
 func (v view) Proof() checks.Proof { return checks.Together(v.Members...).Part() }
 
+// inventory says whether there is one. Without it the members are those that happen
+// to be known, as a rule one: they are not the ensemble.
+func (v view) inventory() bool { return v.scope.Topology.Inventory != nil }
+
+// unlisted is the finding where what is known may be a part of the ensemble.
+func (v view) unlisted(c *checks.Check) checks.Finding {
+	return c.Unknown(v, ensemble, "without an inventory it is unknown which nodes run ZooKeeper")
+}
+
 // single says whether there is one server, and it runs as such.
-func (v view) single() bool { return len(v.Members) == 1 && v.Members[0].Mode == standalone }
+func (v view) single() bool {
+	return v.inventory() && len(v.Members) == 1 && v.Members[0].Mode == standalone
+}
 
 // judgeMode judges what a server is.
 func (v view) judgeMode(m member) checks.Finding {
@@ -153,12 +166,14 @@ func (v view) judgeIdle(m member) checks.Finding {
 func (v view) judgeLeader() checks.Finding {
 	names := strings.Join(cluster.Nodes(v.leaders), ", ")
 	switch {
+	case len(v.leaders) > 1:
+		return mode.Fail(v, ensemble, "%d servers claim to be the leader", len(v.leaders)).Saw(names).Wanted("one leader")
+	case !v.inventory():
+		return v.unlisted(mode)
 	case v.single():
 		return mode.Pass(v, ensemble, "a single server needs no leader")
 	case len(v.leaders) == 1: // it has a majority behind it: whoever was not seen has none
 		return mode.Pass(v, ensemble, "%s is the leader", names)
-	case len(v.leaders) > 1:
-		return mode.Fail(v, ensemble, "%d servers claim to be the leader", len(v.leaders)).Saw(names).Wanted("one leader")
 	case len(v.working.Unseen) > 0:
 		f := mode.Unknown(v, ensemble, "no leader was seen, and %d of %d servers could not be checked", len(v.working.Unseen), len(v.Members))
 		return cluster.Because(f, mode, v.Members)
@@ -207,6 +222,8 @@ func (v view) judgeAgreement() checks.Finding {
 	case len(apart) > 0:
 		return agreement.Fail(v, ensemble, "%s", strings.Join(apart, "; ")).Saw(saw).
 			Wanted(fmt.Sprintf("within %d changes of %s (policy)", maxDistance, first.Node()))
+	case !v.inventory():
+		return v.unlisted(agreement)
 	case len(all) == 1:
 		f := agreement.Unknown(v, ensemble, "no follower reports its last transaction (zxid)")
 		return cluster.Because(f, mode, slices.Concat(v.working.No, v.working.Unseen))
@@ -216,10 +233,10 @@ func (v view) judgeAgreement() checks.Finding {
 
 // judgeBrokers compares what Kafka registered with the inventory.
 func (v view) judgeBrokers() checks.Finding {
-	var ids map[string]string
-	if inventory := v.scope.Topology.Inventory; inventory != nil {
-		ids = inventory.HostVars("broker_id")
+	if !v.inventory() {
+		return v.unlisted(brokers)
 	}
+	ids := v.scope.Topology.Inventory.HostVars("broker_id")
 	leaders := v.leaders
 	if v.single() {
 		leaders = v.Members
@@ -276,6 +293,8 @@ func (v view) cluster() checks.Cluster {
 // judgeTolerance judges how many more servers it can lose.
 func (v view) judgeTolerance(c checks.Cluster) checks.Finding {
 	switch {
+	case !v.inventory():
+		return v.unlisted(tolerance)
 	case len(v.working.Unseen) > 0:
 		return cluster.Because(tolerance.Unknown(v, ensemble, "not every server could be checked"), mode, v.working.Unseen)
 	case len(v.Members) == 1:

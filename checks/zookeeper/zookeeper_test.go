@@ -175,6 +175,15 @@ func TestClusters(t *testing.T) {
 	}
 }
 
+// Without an inventory one server may be any part of an ensemble.
+func TestNoClusterWithoutInventory(t *testing.T) {
+	for _, name := range []string{"no_inventory_follower", "no_inventory_leader", "no_inventory_standalone"} {
+		c := checkstest.ReadCase(t, Module, name)
+		_, clusters := judge(c.Scope, checks.NewRecord(c.Seen))
+		require.Empty(t, clusters, name)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", "Zookeeper version: 3.8.0-${mvngit.commit.id}, built on 2024-12-29 17:54 UTC\nZxid: 0x100000000\nMode: leader\n",
