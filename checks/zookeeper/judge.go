@@ -24,17 +24,28 @@ const journal = "journalctl -u carbonio-zookeeper.service -n 50"
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	var clusters []checks.Cluster
-	for _, v := range views(scope, seen) {
-		for _, m := range v.Members {
-			out = append(out, v.judgeMode(m))
-		}
+	all := views(scope, seen)
+	led := slices.ContainsFunc(all, func(v view) bool { return len(v.leaders) == 1 })
+	for _, v := range all {
 		c := v.cluster()
-		out = append(out, v.judgeLeader(), v.judgeAgreement(), v.judgeBrokers(), v.judgeTolerance(c))
+		for _, f := range v.judge(c) {
+			f.Vantage = v.Vantage         // also where it rests on another's sight
+			f.Stopped = f.Stopped && !led // what another node sees at work has not stopped
+			out = append(out, f)
+		}
 		if v.inventory() {
 			clusters = append(clusters, c)
 		}
 	}
 	return append(out, without(scope)...), clusters
+}
+
+func (v view) judge(c checks.Cluster) []checks.Finding {
+	var out []checks.Finding
+	for _, m := range v.Members {
+		out = append(out, v.judgeMode(m))
+	}
+	return append(out, v.judgeLeader(), v.judgeAgreement(), v.judgeBrokers(), v.judgeTolerance(c))
 }
 
 // without is what is said from nodes whose release has no ZooKeeper.
@@ -71,32 +82,33 @@ func (m member) Node() string { return m.Target.Node }
 // is for the node itself: that it is silent from afar says nothing.
 func (m member) works() cluster.Answer {
 	c := m.Contact
-	switch _, got := m.Got(); {
+	switch {
+	case !m.Proof().Whole():
+		return cluster.Unseen
 	case m.Mode != "":
 		return cluster.Is(m.Mode != standalone)
 	case m.Idle:
 		return cluster.No
-	case got && c != checks.Contact{} && (c.Reached() || m.Vantage == m.Node()):
+	case c != checks.Contact{} && (c.Reached() || m.Vantage == m.Node()):
 		return cluster.No
 	}
 	return cluster.Unseen
 }
 
-// views groups what was seen by who saw it. What a server is silent about from
-// afar, its own node may have seen.
+// views groups what was seen by who saw it. Where a server is silent from afar, or
+// its own node sees it work, what its own node saw counts: the whole sight, and its proof.
 func views(scope checks.Scope, seen checks.Record) []view {
-	own := map[string]server{}
+	own := map[string]member{}
 	for s := range servers.In(seen) {
 		if s.Target.Node == s.Vantage {
-			own[s.Vantage], _ = s.Got()
+			own[s.Vantage] = newMember(s)
 		}
 	}
 	var out []view
 	for _, v := range cluster.Views(seen, servers, func(s checks.Sight[checks.Nothing, server]) member {
-		said, _ := s.Got()
-		m := member{s, said}
-		if at, ok := own[m.Node()]; ok && m.works() == cluster.Unseen {
-			m.server = at
+		m := newMember(s)
+		if at, ok := own[m.Node()]; ok && (m.works() == cluster.Unseen || at.works() == cluster.Yes) {
+			return at
 		}
 		return m
 	}) {
@@ -106,9 +118,20 @@ func views(scope checks.Scope, seen checks.Record) []view {
 	return out
 }
 
+func newMember(s checks.Sight[checks.Nothing, server]) member {
+	said, _ := s.Got()
+	return member{s, said}
+}
+
 // Proof makes a view a basis: that of a verdict on the whole ensemble, which those
-// that were seen are enough for.
-func (v view) Proof() checks.Proof { return checks.Together(v.Members...).Part() }
+// that were seen are enough for, as long as they were seen whole.
+func (v view) Proof() checks.Proof {
+	got := cluster.Those(v.Members, func(m member) bool { _, got := m.Got(); return got })
+	if len(got) == 0 {
+		got = v.Members
+	}
+	return checks.Together(got...)
+}
 
 // inventory says whether there is one. Without it the members are those that happen
 // to be known, as a rule one: they are not the ensemble.
@@ -143,7 +166,7 @@ func (v view) judgeMode(m member) checks.Finding {
 			Saw(standalone).Wanted("leader or follower").
 			Fix(checks.On(name) + "grep ^server /opt/zookeeper/conf/zoo.cfg; cat /var/lib/queue/zookeeper/myid   # one line for each server, and its own number")
 	case m.Mode != "":
-		return mode.Pass(v, name, "%s runs in %s mode", name, m.Mode)
+		return mode.Pass(m, name, "%s runs in %s mode", name, m.Mode)
 	case m.Withheld:
 		return mode.Unknown(m, name, "ZooKeeper on %s is running, but its whitelist (4lw.commands.whitelist) does not allow srvr", name)
 	}
@@ -206,7 +229,13 @@ func (v view) judgeAgreement() checks.Finding {
 	}
 	first := v.leaders[0]
 	var all, apart []string
-	for _, m := range cluster.Those(v.working.Yes, func(m member) bool { return m.HasZxid }) {
+	reporting := cluster.Ask(v.Members, func(m member) cluster.Answer {
+		if m.works() == cluster.Yes && !m.HasZxid {
+			return cluster.Unseen
+		}
+		return m.works()
+	})
+	for _, m := range reporting.Yes {
 		all = append(all, fmt.Sprintf("%s: %#x", m.Node(), m.Zxid))
 		switch {
 		case m.epoch() > first.epoch():
@@ -227,6 +256,10 @@ func (v view) judgeAgreement() checks.Finding {
 	case len(all) == 1:
 		f := agreement.Unknown(v, ensemble, "no follower reports its last transaction (zxid)")
 		return cluster.Because(f, mode, slices.Concat(v.working.No, v.working.Unseen))
+	case len(reporting.Unseen) > 0:
+		f := agreement.Unknown(v, ensemble, "%d of %d servers agree; the last transaction (zxid) of %s is unknown",
+			len(all), len(v.Members), strings.Join(cluster.Nodes(reporting.Unseen), ", ")).Saw(saw)
+		return cluster.Because(f, mode, reporting.Unseen)
 	}
 	return agreement.Pass(v, ensemble, "%d of %d servers agree", len(all), len(v.Members)).Saw(saw)
 }
