@@ -114,7 +114,7 @@ var entries = &checks.Check{
 var monitor = &checks.Check{
 	ID:      "directory.monitor",
 	Title:   "Every replication link is up",
-	Why:     "While nobody writes, a link that is down looks like one that is idle: the next change does not arrive.",
+	Why:     "While nothing is written, a link that is down looks like one that is idle: the next change does not arrive.",
 	Manual:  "ldapsearch -x -ZZ -LLL -H ldap://svc1.example.com -D cn=config -W -b cn=Databases,cn=Monitor '(objectClass=olmSyncReplInstance)'",
 	Remedy:  "journalctl -u carbonio-openldap | grep -i syncrepl   # on the server whose link is down: wrong password, certificate, or network",
 	Sources: []platform.Source{platform.OpenLDAP.On("slapd-monitor: olmSyncReplInstance")},

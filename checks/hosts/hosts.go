@@ -66,7 +66,7 @@ func observe(_ context.Context, host checks.Host, t checks.Target[checks.Nothing
 var syntax = &checks.Check{
 	ID:      "hosts.syntax",
 	Title:   "The system reads every line of /etc/hosts",
-	Why:     "A line that does not begin with an address is silently ignored: its names do not exist. The manual's HA page itself prints `core.example.com 10.176.134.101`; hosts(5) wants the address first.",
+	Why:     "A line that does not begin with an address is silently ignored: its names do not exist. The manual's HA page itself prints `core.example.com 10.176.134.101`; hosts(5) requires the address first.",
 	Manual:  "grep -nvE '^[[:space:]]*(#|$|[0-9a-fA-F.:]+[[:space:]]+[[:alnum:]])' /etc/hosts",
 	Remedy:  "write the line as ADDRESS FQDN SHORTNAME, for example: 172.16.0.10 srv1.example.com srv1",
 	Sources: []platform.Source{platform.Preliminaries, platform.ManPages.On("hosts(5)"), platform.ScenarioHA.On("prints the line reversed")},

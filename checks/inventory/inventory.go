@@ -82,7 +82,7 @@ var values = &checks.Check{
 var conflicts = &checks.Check{
 	ID:      "inventory.conflicts",
 	Title:   "No host is in two groups that exclude each other",
-	Why:     "Some components use the same port, or need something that is not installed beside the other one: one of the two will not start.",
+	Why:     "Some components use the same port, or need something that is not installed together with the other: one of the two will not start.",
 	Manual:  "ansible-inventory -i carbonio-inventory --graph",
 	Remedy:  "move one of the two components to another host",
 	Sources: []platform.Source{platform.Cluster.On("install_haproxy, haproxy.cfg.j2"), platform.Redundant}, Looks: looks,
@@ -90,7 +90,7 @@ var conflicts = &checks.Check{
 
 var secrets = &checks.Check{
 	ID:      "inventory.secrets",
-	Title:   "The generated password files are beside the inventory, and only their owner can read them",
+	Title:   "The generated password files are next to the inventory, and only their owner can read them",
 	Why:     "If a file is missing, playbooks before 25.12 silently generate a new password, which does not match the platform's; later ones stop. Whoever can read the files controls the platform.",
 	Manual:  "ls -l carbonio-inventory_*",
 	Remedy:  "# where the playbooks run: copy the files from the folder that the platform was installed from\nchmod 600 carbonio-inventory_*",

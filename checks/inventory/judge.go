@@ -143,11 +143,11 @@ func (l *lint) judgeSecrets(s sight) {
 	case seen.Unseen.Code != "":
 		l.add(secrets.Unknown(s, name, "could not be seen: %s", seen.Unseen))
 	case !seen.Visible:
-		l.add(secrets.Skip(s, name, "neither the inventory nor the files beside it are on this machine"))
+		l.add(secrets.Skip(s, name, "neither the inventory nor the files next to it are on this machine"))
 	case none && !installed:
 		l.add(secrets.Skip(s, name, "no secret files yet: the first run of the standard playbook creates them"))
 	case none && isNode:
-		l.add(secrets.Skip(s, name, "no secret files beside this copy of the inventory: they belong where the playbooks run"))
+		l.add(secrets.Skip(s, name, "there are no secret files next to this copy of the inventory: they belong where the playbooks run"))
 	default:
 		for _, f := range seen.Secrets {
 			// Before the installation a first run may have stopped half way; the

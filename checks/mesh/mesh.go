@@ -129,7 +129,7 @@ var tolerance = &checks.Check{
 var token = &checks.Check{
 	ID:      "mesh.token",
 	Title:   "The mesh's administration token is found and accepted",
-	Why:     "Only with this token does the mesh report which servers have a vote and what autopilot says about them. Members and services are visible without it, because each agent has a token of its own.",
+	Why:     "Only with this token does the mesh report which servers have a vote and what autopilot says about them. Members and services are visible without it, because each agent has its own token.",
 	Manual:  "gpg -qdo - /etc/zextras/service-discover/cluster-credentials.tar.gpg | tar xOf - consul-acl-secret.json | jq .SecretID -r",
 	Remedy:  "# in the configuration of carbonio-check:\nlogins:\n  mesh_token: {file: /root/mesh.token}\n# or run it as root on a mesh server, which holds the token",
 	Sources: []platform.Source{platform.Troubleshooting.On("mesh"), platform.ServiceDiscover},

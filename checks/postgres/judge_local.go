@@ -93,7 +93,7 @@ func judgeService(s checks.Sight[checks.Nothing, []unit]) checks.Finding {
 	switch names := strings.Join(beside, " "); {
 	case len(beside) > 0:
 		return failing("disabled, and not running", "systemctl disable --now "+names+"   # Patroni's PostgreSQL is not a unit, and keeps running",
-			"systemd starts PostgreSQL beside Patroni on %s: %s", node, strings.Join(beside, ", "))
+			"systemd starts PostgreSQL in addition to Patroni on %s: %s", node, strings.Join(beside, ", "))
 	case patroni.Load == "not-found":
 		return failing("enabled, running", "apt-get install -y patroni   # RHEL: dnf install patroni; then run the playbook carbonio_patroni_install again",
 			"%s is not installed on %s", unitPatroni, node)
