@@ -129,26 +129,30 @@ func (ob observer) again(ctx context.Context, plan Plan, seen []checks.Observati
 	slots := make(chan struct{}, secondLooks)
 	var wg sync.WaitGroup
 	for i, l := range plan.looks {
-		if l.Grace > 0 || !ob.starved(l, seen[i]) {
-			continue // a look that writes is not made twice
+		if !ob.starved(l, seen[i]) {
+			continue
 		}
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if ctx.Err() == nil {
-				seen[i] = ob.secondLook(ctx, l, seen[i])
+			if l.Grace == 0 && ctx.Err() == nil { // a look that writes is not made twice
+				o := seen[i]
+				o.At, o.Took, o.Data, o.Unseen = time.Now(), 0, nil, nil
+				seen[i] = l.observe(ctx, ob.host, o, ob.opts)
+			}
+			if ob.starved(l, seen[i]) {
+				seen[i] = ob.doubted(seen[i])
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func (ob observer) secondLook(ctx context.Context, l look, first checks.Observation) checks.Observation {
-	o := first
-	o.At, o.Took, o.Data, o.Unseen = time.Now(), 0, nil, nil
-	o = l.observe(ctx, ob.host, o, ob.opts)
-	if by := ob.late.worst(o.At, o.At.Add(o.Took)); by > 0 && ob.starved(l, o) {
-		o.Data, o.Unseen = nil, &checks.Unseen{Code: checks.Starved, Words: fmt.Sprintf("its own timers were %v late, twice", by.Round(time.Millisecond))}
+// doubted is an observation that says nothing: we were late ourselves.
+func (ob observer) doubted(o checks.Observation) checks.Observation {
+	by := ob.late.worst(o.At, o.At.Add(o.Took))
+	if by > 0 && (o.Unseen == nil || o.Unseen.Code == checks.TimedOut) {
+		o.Data, o.Unseen = nil, &checks.Unseen{Code: checks.Starved, Words: fmt.Sprintf("its own timers were %v late", by.Round(time.Millisecond))}
 	}
 	return o
 }
@@ -220,8 +224,11 @@ func (l look) observe(ctx context.Context, host checks.Host, o checks.Observatio
 	defer opts.Progress.Ended(what)
 	deadline := l.deadline(opts)
 	parent := ctx
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	// The deadline of the look is its own: when it has passed, whoever was looked
+	// at was slow. The end of the run is no fault of theirs: it cancels the look.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), deadline)
 	defer cancel()
+	defer context.AfterFunc(parent, cancel)()
 
 	data, err := guard(ctx, max(grace, l.Grace), func() (json.RawMessage, error) { return l.Observe(ctx, host) })
 	o.Took = time.Since(o.At)

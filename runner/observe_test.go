@@ -209,6 +209,24 @@ func TestAnInterruptedRunTellsWhatItDidNotSee(t *testing.T) {
 	})
 }
 
+// Of whoever is slow when the run ends nothing is known: they may have answered
+// the moment after.
+func TestTheEndOfTheRunIsNobodysTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		seen := run(ctx, t, looking(1, func(ctx context.Context, _ lookTarget) (any, error) {
+			<-ctx.Done()
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return "no response", nil
+			}
+			return nil, ctx.Err()
+		}), Options{Timeout: 3 * time.Second})
+		require.NotNil(t, seen[0].Unseen)
+		assert.Equal(t, checks.RunOver, seen[0].Unseen.Code)
+	})
+}
+
 func TestOnlyWhatIsAskedForIsLookedAt(t *testing.T) {
 	other := looking(0, nothing)
 	other.Kind = "other"
@@ -363,6 +381,26 @@ func TestATimeoutWhileWeWereLateIsLookedAtAgain(t *testing.T) {
 	o.Took = DefaultTimeout
 	o.At = begin.Add(time.Minute)
 	assert.False(t, ob.starved(l, o), "at another time")
+}
+
+// What cannot be looked at again, and was seen while we were late, is unknown.
+func TestWhatIsNotRepeatedIsDoubted(t *testing.T) {
+	over, end := context.WithCancel(t.Context())
+	end()
+	for name, tt := range map[string]struct {
+		ctx   context.Context
+		grace time.Duration
+	}{"a look that writes": {t.Context(), time.Second}, "the run is over": {over, 0}} {
+		begin := time.Now()
+		ob := observer{opts: Options{}.withDefaults(), late: &lateness{}}
+		ob.late.woken(begin.Add(time.Second), begin.Add(3*time.Second))
+		l := look{subject: "m", Planned: checks.Planned{Kind: "look", Grace: tt.grace}}
+		seen := []checks.Observation{{At: begin, Took: DefaultTimeout, Data: []byte(`"no response"`)}}
+		ob.again(tt.ctx, Plan{looks: []look{l}}, seen)
+		require.NotNil(t, seen[0].Unseen, name)
+		assert.Equal(t, checks.Starved, seen[0].Unseen.Code, name)
+		assert.Empty(t, seen[0].Data, name)
+	}
 }
 
 func TestTheWatchNoticesThatWeAreOnTime(t *testing.T) {
