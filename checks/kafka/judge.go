@@ -33,6 +33,7 @@ const (
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	var clusters []checks.Cluster
+	works := false // according to some node
 	for _, v := range views(scope, seen) {
 		for _, m := range v.Members {
 			f := v.judgeBroker(m)
@@ -51,9 +52,27 @@ func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.C
 		}
 		services := v.clusters()
 		out = append(out, v.judgeTolerance(services))
-		clusters = append(clusters, services...)
+		if v.inventory() {
+			clusters = append(clusters, services...)
+			least, _ := cluster.Spare(services[0])
+			works = works || least >= 0
+		}
 	}
-	return out, clusters
+	return atWork(out, works), clusters
+}
+
+// atWork takes back that something has stopped which another node sees at work: a
+// check that passes there, or Kafka with as many brokers as it needs.
+func atWork(out []checks.Finding, works bool) []checks.Finding {
+	for i, f := range out {
+		passes := slices.ContainsFunc(out, func(o checks.Finding) bool {
+			return o.Check == f.Check && o.Target == f.Target && o.Status == checks.Pass
+		})
+		if passes || f.Check == tolerance && works {
+			out[i].Stopped = false
+		}
+	}
+	return out
 }
 
 // A view is the cluster as one vantage sees it.
@@ -109,8 +128,26 @@ func views(scope checks.Scope, seen checks.Record) []view {
 }
 
 // Proof makes a view a basis: that of a verdict on the whole cluster, which those
-// that were seen are enough for.
-func (v view) Proof() checks.Proof { return checks.Together(v.Members...).Part() }
+// that responded are enough for, and of these the ones that were seen whole.
+func (v view) Proof() checks.Proof {
+	for _, some := range [][]member{cluster.Those(v.responding, member.whole), v.responding, v.Members} {
+		if len(some) > 0 {
+			return checks.Together(some...)
+		}
+	}
+	return checks.Proof{}
+}
+
+func (m member) whole() bool { return m.Proof().Whole() }
+
+// inventory says whether there is one. Without it the members are those that happen
+// to be known, as a rule one: they are not the cluster.
+func (v view) inventory() bool { return v.scope.Topology.Inventory != nil }
+
+// unlisted is the finding where what is known may be a part of the cluster.
+func (v view) unlisted(c *checks.Check) checks.Finding {
+	return c.Unknown(v, all, "without an inventory it is unknown which nodes run Kafka")
+}
 
 // present says whether the member responds, and the others list it as alive. One
 // that is unreachable from here may still work: that it does not is known only
@@ -125,7 +162,7 @@ func (v view) present(m member) cluster.Answer {
 	switch {
 	case m.down() && m.Contact.Reached(), m.down() && v.latest != nil && !listed:
 		return cluster.No
-	case !m.responded(), m.ID < 0:
+	case !m.responded(), m.ID < 0, !m.whole():
 		return cluster.Unseen
 	}
 	return cluster.Is(listed || len(others) == 0)
@@ -245,6 +282,9 @@ func (m member) problem() string {
 
 // judgeUnexpected finds brokers that the cluster lists and the inventory does not.
 func (v view) judgeUnexpected() []checks.Finding {
+	if !v.inventory() {
+		return nil
+	}
 	var names []string
 	for id, node := range v.names {
 		if !slices.ContainsFunc(v.Members, func(m member) bool { return strings.EqualFold(m.Node(), node) }) {
@@ -345,6 +385,8 @@ func (v view) judgeController() checks.Finding {
 			Saw(strings.Join(lines, "; ")).Wanted("one controller")
 	case len(names) == 0:
 		return controller.Unknown(v, all, "no broker reports a controller")
+	case !v.inventory():
+		return v.unlisted(controller)
 	case names[0] == nobody:
 		return controller.Fail(v, all, "there is no controller").Saw(strings.Join(lines, "; ")).Wanted("one controller").Stops()
 	case len(silent) > 0:
@@ -378,7 +420,7 @@ func (v view) judgeQuorum() checks.Finding {
 	switch {
 	case len(kraft) == 0:
 		return v.judgeZooKeeper()
-	case q == nil && v.quorumLost:
+	case q == nil && v.quorumLost && v.inventory():
 		f := quorum.Fail(v, all, "the quorum is lost: no controller responds to the brokers, and no metadata can be changed").
 			Saw(v.of(len(v.responding)) + " respond, and none reaches a controller").Wanted("a majority of controllers").Stops()
 		// Together with the majority; or with the controller alone, which the others
@@ -386,6 +428,8 @@ func (v view) judgeQuorum() checks.Finding {
 		return cluster.Because(f, brokers, cluster.Those(v.Members, member.down))
 	case q == nil:
 		return quorum.Unknown(v, all, "could not be seen: %s", kraft[0].QuorumUnseen)
+	case q.Leader < 0 && !v.inventory():
+		return v.unlisted(quorum)
 	case q.Leader < 0:
 		return quorum.Fail(v, all, "the quorum has no leader in epoch %d", q.Epoch).Stops()
 	}
@@ -393,7 +437,7 @@ func (v view) judgeQuorum() checks.Finding {
 	for _, r := range q.Voters {
 		ids = append(ids, r.ID)
 	}
-	if voters, want := v.nodes(ids), cluster.Nodes(v.Members); !slices.Equal(voters, want) {
+	if voters, want := v.nodes(ids), cluster.Nodes(v.Members); v.inventory() && !slices.Equal(voters, want) {
 		f := quorum.Fail(v, all, "the voters are not the brokers of the inventory").
 			Saw(strings.Join(voters, ", ")).Wanted(strings.Join(want, ", ")).
 			Fix("grep -E '^(controller.quorum.voters|node.id)' " + properties + "   # on every broker: the IDs must be those of broker_id in the inventory")
@@ -438,6 +482,9 @@ func (v view) judgeVoters(q *metadataQuorum) checks.Finding {
 	case v.scope.Release.Before(platform.R25_9):
 		return quorum.Warn(v, all, "Kafka runs with KRaft; Carbonio %s still uses ZooKeeper", v.scope.Release).
 			Saw("KRaft").Wanted("ZooKeeper, before 25.9").Fix("# check the release (--release), and which playbook installed Kafka")
+	}
+	if !v.inventory() {
+		return v.unlisted(quorum)
 	}
 	return quorum.Pass(v, all, "%s leads in epoch %d, and all %d voters keep up", leader, q.Epoch, len(q.Voters))
 }

@@ -20,7 +20,8 @@ type placement struct {
 	minISR   int // 0: unknown
 	led      bool
 	replicas []string
-	sync     []string
+	reported []string // to be in sync
+	sync     []string // of these, the ones that are not lost
 }
 
 // The states of a partition, from best to worst.
@@ -59,7 +60,7 @@ func (v view) placements() []placement {
 		for _, t := range m.Topics {
 			for _, p := range t.Partitions {
 				out = append(out, placement{
-					topic: t.Name, number: p.ID, minISR: t.MinISR, replicas: v.nodes(p.Replicas),
+					topic: t.Name, number: p.ID, minISR: t.MinISR, replicas: v.nodes(p.Replicas), reported: v.nodes(p.ISR),
 					sync: slices.DeleteFunc(v.nodes(p.ISR), isGone),
 					led:  p.Leader >= 0 && !isGone(v.node(p.Leader)),
 				})
@@ -137,7 +138,10 @@ func byTopic(placed []placement) string {
 
 // judgeReplication judges how many copies there are, in sync or not.
 func (v view) judgeReplication() checks.Finding {
-	if len(v.Members) == 1 {
+	switch {
+	case !v.inventory() && len(v.names) == 1:
+		return v.unlisted(replication)
+	case v.inventory() && len(v.Members) == 1:
 		return replication.Skip(v, all, "there is only one broker: nothing can be replicated")
 	}
 	if single := cluster.Those(v.placed, func(p placement) bool { return len(p.replicas) < copies }); len(single) > 0 {
@@ -221,8 +225,9 @@ func (v view) clusters() []checks.Cluster {
 			needs, rests = 1, []string{"Kafka"}
 		}
 		out[i].Least = max(out[i].Least, p.minISR, 1)
-		if p.replicas != nil && !slices.ContainsFunc(out[i].Together, func(set []string) bool { return slices.Equal(set, p.sync) }) {
-			out[i].Together = append(out[i].Together, p.sync)
+		// As reported: which of them are able, and which unseen, is said beside it.
+		if p.replicas != nil && !slices.ContainsFunc(out[i].Together, func(set []string) bool { return slices.Equal(set, p.reported) }) {
+			out[i].Together = append(out[i].Together, p.reported)
 		}
 	}
 	return out
@@ -235,6 +240,9 @@ func (v view) judgeTolerance(services []checks.Cluster) checks.Finding {
 		words = append(words, c.Service+" "+spared(c))
 	}
 	said := strings.Join(words, "; ")
+	if !v.inventory() {
+		return v.unlisted(tolerance)
+	}
 	kafka := services[0]
 	unseen := cluster.Those(v.Members, func(m member) bool { return v.present(m) == cluster.Unseen })
 	switch survives := cluster.Survives(kafka, 1); {

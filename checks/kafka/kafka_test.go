@@ -481,6 +481,24 @@ func TestClusters(t *testing.T) {
 	}
 }
 
+// The replicas in sync are handed up as they were reported: a broker that is
+// perhaps only unreachable from here is unseen, and may be all that is needed.
+func TestInSyncAsReported(t *testing.T) {
+	c := checkstest.ReadCase(t, Module, "quorum_unseen")
+	_, well := judge(c.Scope, checks.NewRecord(c.Seen))
+	c.Seen[2].Data = json.RawMessage(`{"contact": {"state": "silent"}}`)
+	_, got := judge(c.Scope, checks.NewRecord(c.Seen))
+	require.Equal(t, well[0].Together, got[0].Together)
+	require.Contains(t, got[0].Unseen, "svc3.example.com")
+}
+
+// Without an inventory one broker may be any part of a cluster.
+func TestNoClusterWithoutInventory(t *testing.T) {
+	c := checkstest.ReadCase(t, Module, "no_inventory")
+	_, clusters := judge(c.Scope, checks.NewRecord(c.Seen))
+	require.Empty(t, clusters)
+}
+
 // BenchmarkObserve looks at one broker, as the double of one.
 func BenchmarkObserve(b *testing.B) {
 	cluster, host := double(b, roles)
