@@ -28,7 +28,7 @@ func judge(scope checks.Scope, record checks.Record) ([]checks.Finding, []checks
 			out = append(out, f)
 		}
 	}
-	return append(out, drift(views)...), nil
+	return append(out, drift(scope, views)...), nil
 }
 
 // A view is one node's package sources, and what they must match.
@@ -422,25 +422,30 @@ func (v view) judgeMixed() checks.Finding {
 	return f.Saw(strings.Join(saw[:min(len(saw), 6)], "\n")).Wanted("one entry")
 }
 
-// drift compares the channels of all nodes.
-func drift(views []view) []checks.Finding {
+// drift compares the channels of all nodes that looked. One whose sources are not in
+// the record, or were not seen whole, may have another.
+func drift(scope checks.Scope, views []view) []checks.Finding {
 	const target = "the platform"
 	who := map[string][]string{}
 	var all, seen, hidden []string
+	for _, at := range scope.Vantages {
+		if !slices.ContainsFunc(views, func(v view) bool { return v.Vantage == at.Node && v.complete() }) {
+			hidden = append(hidden, at.Node)
+		}
+	}
 	for _, v := range views {
 		if c := v.channels(); len(c) > 0 {
 			seen, all = append(seen, v.Vantage), append(all, c...)
 			who[some(c)] = append(who[some(c)], v.Vantage)
 		}
-		if _, got := v.Got(); !got || v.self.OS.ID == "" || v.unread != "" { // it may have another channel
-			hidden = append(hidden, v.Vantage)
-		}
 	}
 	names := slices.Sorted(maps.Keys(who))
 	proof := checks.Together(views...).Platform()
 	switch {
-	case len(seen) < 2:
+	case len(scope.Vantages) < 2, len(seen) < 2 && len(hidden) == 0:
 		return nil
+	case len(seen) < 2:
+		return []checks.Finding{mixed.Unknown(proof, target, "not every node's channel could be seen").With("unseen", some(hidden))}
 	case len(names) == 1 && len(hidden) > 0:
 		return []checks.Finding{mixed.Unknown(proof, target, "%d nodes take Carbonio from one channel, %s, but not every node's channel could be seen", len(seen), names[0]).
 			With("unseen", some(hidden))}
@@ -454,6 +459,9 @@ func drift(views []view) []checks.Finding {
 	return []checks.Finding{differ(all)(proof, target, "the nodes do not take Carbonio from the same channel: %s", strings.Join(names, ", ")).
 		Saw(strings.Join(saw, "\n")).Wanted("one channel on all nodes")}
 }
+
+// complete says whether every entry for Carbonio was seen.
+func (v view) complete() bool { return v.Proof().Whole() && v.self.OS.ID != "" && v.unread == "" }
 
 // unnamed is the channel of a repository whose URL names none.
 const unnamed = "unnamed"
