@@ -11,10 +11,16 @@
 //   - a [Check] is an entry of the catalogue, a [Look] is how a target is looked
 //     at, a [Setting] is a value that the user may change: all three are
 //     package-level values, and everything else refers to them by these values;
-//   - a [Target] is one thing to look at, a [Sight] is what came of looking at it,
-//     a [Record] is all that was seen of one subject;
+//   - a [Host] is the machine that a look is made on, and its way to the network;
+//   - a [Target] is one thing to look at, a [Sight] is what came of looking at it, an
+//     [Unseen] is why nothing came of it, or not all, and a [Record] is all that was
+//     seen of one subject;
+//   - a [Scope] is all that a judge may know besides: the platform, the settings,
+//     and each [Vantage], a node that looked;
 //   - a [Finding] is what a judge says; it rests on a [Basis], a sight or several,
-//     and names the findings that would explain it, each a [Need];
+//     whose [Proof] says what was seen, from where and when, and names the findings
+//     that would explain it, each a [Need];
+//   - a [platform.Source] is where a requirement is written;
 //   - a [Cluster] is what a judge returns for modules that conclude.
 //
 // A Suite, made by [Assemble], holds the modules and has verified them.

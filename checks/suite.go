@@ -16,9 +16,9 @@ type Suite struct {
 
 // Assemble verifies modules, and is the only way to a Suite. A catalogue with a
 // fault is an error that names it: a check whose ID is given twice, is of
-// another subject or lacks its documentation; a need that is of another subject
-// or goes round in a ring; a look that no check is judged from, or two of one
-// kind; a setting whose key is given twice.
+// another subject or lacks its documentation; a check that is judged from no look;
+// a need that is of another subject or goes round in a ring; two looks of one kind;
+// a setting without a key, given twice, or with a default outside its bounds.
 func Assemble(modules ...*Module) (Suite, error) {
 	s := Suite{modules: modules, checks: map[string]*Check{}, of: map[*Check]*Module{}}
 	var errs []error
