@@ -152,8 +152,10 @@ func (l *Look[Ask, Seen]) verify() error {
 	switch {
 	case l.Kind == "":
 		return errors.New("a look has no kind")
-	case l.Targets == nil || l.Observe == nil:
-		return fmt.Errorf("the look %q lacks Targets or Observe", l.Kind)
+	case l.Targets == nil:
+		return fmt.Errorf("the look %q lacks Targets", l.Kind)
+	case l.Observe == nil:
+		return fmt.Errorf("the look %q lacks Observe", l.Kind)
 	}
 	return nil
 }
