@@ -41,7 +41,7 @@ func judge(scope checks.Scope, seen checks.Record) (out []checks.Finding, cluste
 	views := viewsOf(scope, seen)
 	for _, v := range views {
 		c := v.cluster()
-		if len(c.Members) > 0 {
+		if len(c.Members) > 0 && (v.inventory() || len(v.Members.Value) > 0) {
 			clusters = append(clusters, c)
 		}
 		out = append(out, v.judge(views, c)...)
@@ -154,6 +154,9 @@ func (v view) unknown(why string) []checks.Finding {
 	var out []checks.Finding
 	for _, c := range []*checks.Check{leader, peers, members, autopilot, services, tolerance} {
 		out = append(out, c.Unknown(v, mesh, "%s", why).Needing(agent.On(v.Vantage)))
+	}
+	if _, got := v.Got(); !got {
+		return append(out, token.Unseen(v, v.Vantage))
 	}
 	return append(out, token.Skip(v, v.Vantage, "there is no agent to try the token with"))
 }

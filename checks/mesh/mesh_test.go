@@ -96,17 +96,17 @@ func TestCutOff(t *testing.T) {
 	require.Zero(t, stopped())
 }
 
-// Without an inventory and without a word of the agent, the mesh is what the
-// topology assumes.
+// Without an inventory and without the members that the agent lists, which servers
+// there are is unknown, and so is how many the mesh needs.
 func TestClusterOfNobody(t *testing.T) {
-	c := checkstest.ReadCase(t, Module, "agent-silent")
-	c.Scope.Topology.Inventory = nil
-	_, got := judge(c.Scope, checks.NewRecord(c.Seen))
-	require.Len(t, got, 1)
-	require.Equal(t, got[0].Members, got[0].Unseen)
-	c.Scope.Topology.Nodes = nil
-	_, got = judge(c.Scope, checks.NewRecord(c.Seen))
-	require.Empty(t, got)
+	for _, name := range []string{"agent-silent", "tokens"} {
+		c := checkstest.ReadCase(t, Module, name)
+		c.Scope.Topology.Inventory = nil
+		c.Scope.Topology.Nodes = c.Scope.Topology.Nodes[:1]
+		c.Seen = slices.DeleteFunc(c.Seen, func(o checks.Observation) bool { return name == "tokens" && o.Vantage != "svc3.example.com" })
+		_, got := judge(c.Scope, checks.NewRecord(c.Seen))
+		require.Empty(t, got, name)
+	}
 }
 
 func TestSetting(t *testing.T) {
