@@ -24,9 +24,16 @@ const (
 // judge decides for each vantage separately.
 func judge(scope checks.Scope, seen checks.Record) (out []checks.Finding, clusters []checks.Cluster) {
 	all := views(scope, seen)
+	writable := false // according to some node
+	for _, v := range all {
+		writable = writable || v.writable()
+	}
 	for _, vantage := range scope.Vantages {
 		if v, looked := all[vantage.Node]; looked {
 			findings, found := v.judge()
+			for i, f := range findings { // what another node sees at work has not stopped
+				findings[i].Stopped = f.Stopped && !writable
+			}
 			out, clusters = append(out, findings...), append(clusters, found...)
 		} else if !clustered(scope) {
 			out = append(out, judgeSingle(scope, vantage.Node, seen)...)
@@ -154,6 +161,8 @@ func (v view) judgeAgreement() checks.Finding {
 		return f
 	case len(twice) > 0:
 		return agreement.Fail(v.proof, subject, "the cluster lists %s twice", list(twice)).Saw(saw).Wanted("every member once")
+	case len(strangers) > 0 && v.scope.Topology.Inventory == nil:
+		return v.Unknown(agreement, "without an inventory only a part of the cluster was asked, which also lists %s", list(strangers)).Saw(saw)
 	case len(strangers) > 0:
 		return agreement.Warn(v.proof, subject, "the cluster has a member that is not in the inventory: %s", list(strangers)).
 			Saw(saw).Wanted("only members that are in the inventory").
@@ -190,7 +199,7 @@ func (v view) judgeLeader() checks.Finding {
 		return v.Unknown(leader, "%s holds the leader lock but does not respond", holder)
 	case len(leading.Unseen) == len(v.Members):
 		return v.Unknown(leader, "no member reports whether it is the leader")
-	case answer == cluster.Unseen:
+	case answer == cluster.Unseen, v.scope.Topology.Inventory == nil: // without which there may be more nodes
 		return v.becauseStoreless(v.Unknown(leader, "no database node was seen to be the leader%s", v.missing()).Saw(v.roles()))
 	}
 	return v.becauseStoreless(leader.Fail(v.proof, subject, "no database node is the leader%s", v.missing()).Saw(v.roles()).Wanted("one leader")).Stops()

@@ -113,6 +113,12 @@ func (v view) leader() (member, bool) {
 	return leading[0], true
 }
 
+// writable says whether the view has a leader that accepts writes.
+func (v view) writable() bool {
+	l, led := v.leader()
+	return led && l.last().Role != standbyLeader
+}
+
 func (v view) named(m member) bool {
 	return slices.ContainsFunc(v.reporting(), func(other member) bool {
 		return slices.ContainsFunc(other.Cluster.Members, func(e entry) bool { return strings.EqualFold(e.Name, m.name) })

@@ -187,3 +187,35 @@ func TestSeenThroughTheLeader(t *testing.T) {
 		require.Equal(t, []string{"svc2.example.com"}, clusters[2].Unseen, name)
 	}
 }
+
+// What another node sees at work has not stopped.
+func TestNoLeaderFromHereOnly(t *testing.T) {
+	c := checkstest.ReadCase(t, Module, "two-vantages-one-cut-off")
+	c.Seen = slices.DeleteFunc(c.Seen, func(o checks.Observation) bool { return o.Vantage == "mbox2.example.com" })
+	for _, o := range checkstest.ReadCase(t, Module, "no-leader").Seen {
+		o.Vantage = "mbox2.example.com"
+		c.Seen = append(c.Seen, o)
+	}
+	findings, _ := judge(c.Scope, checks.NewRecord(c.Seen))
+	said := map[string]checks.Finding{}
+	for _, f := range findings {
+		if f.Check == leader {
+			said[f.Vantage] = f
+		}
+	}
+	require.Equal(t, checks.Pass, said["mbox1.example.com"].Status)
+	require.Equal(t, checks.Fail, said["mbox2.example.com"].Status)
+	require.False(t, said["mbox2.example.com"].Stopped)
+}
+
+// Without an inventory the leader may be a node that nobody knows.
+func TestPartOfACluster(t *testing.T) {
+	for name, want := range map[string]*checks.Check{"no-leader": leader, "a-stranger": agreement} {
+		c := checkstest.ReadCase(t, Module, name)
+		c.Scope.Topology.Inventory = nil
+		findings, _ := judge(c.Scope, checks.NewRecord(c.Seen))
+		i := slices.IndexFunc(findings, func(f checks.Finding) bool { return f.Check == want && f.Target == subject })
+		require.Equal(t, checks.Unknown, findings[i].Status, name)
+		require.NotContains(t, findings[i].Message, "not in the inventory")
+	}
+}
