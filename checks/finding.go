@@ -22,6 +22,9 @@ const (
 	Unknown Status = "unknown" // could not be seen
 )
 
+// Statuses are all of them, from good to bad.
+var Statuses = []Status{Pass, Skip, Warn, Unknown, Fail}
+
 // A Finding is what a judge says of one check on one target from one vantage.
 // Judges make it with the methods of a Check.
 type Finding struct {

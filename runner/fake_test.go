@@ -90,7 +90,23 @@ func run(ctx context.Context, t testing.TB, l checks.AnyLook, opts Options) []ch
 // judged are the findings of one module from observations.
 func judged(t testing.TB, m *checks.Module, scope checks.Scope, seen ...checks.Observation) []checks.Finding {
 	t.Helper()
-	return Judge(suiteOf(t, m), Record{Scope: scope, Observations: seen}).Findings
+	suite := suiteOf(t, m)
+	return Judge(suite, recorded(suite, Record{Scope: scope, Observations: seen})).Findings
+}
+
+// recorded is a record of nodes that asked every look what there is to look at.
+func recorded(suite checks.Suite, r Record) Record {
+	planned := Planned{}
+	for _, m := range suite.Modules() {
+		for _, l := range m.Looks() {
+			planned[m.Name+"."+l.Name()] = nil
+		}
+	}
+	r.nodes = map[string]Node{}
+	for _, v := range r.Scope.Vantages {
+		r.nodes[v.Node] = Node{Asked: r.Asked, Planned: planned}
+	}
+	return r
 }
 
 // from is the basis of a finding that a node saw.

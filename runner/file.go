@@ -29,7 +29,8 @@ type Header struct {
 	Schema string       `json:"schema"`
 	Run    Run          `json:"run"`
 	Node   string       `json:"node"`            // the node that looked
-	Asked  []string     `json:"asked,omitempty"` // the checks that were asked for; empty: everything
+	Asked  []string     `json:"asked,omitempty"` // the subjects and checks that were asked for; empty: everything
+	With   []string     `json:"with,omitempty"`  // the checks that those brought along
 	Scope  checks.Scope `json:"scope"`
 	// Planned are the targets of each look: what the file must hold.
 	Planned Planned `json:"planned"`
@@ -114,7 +115,7 @@ func (s sealed) line(v any) error {
 func Write(w io.Writer, n Node) error {
 	s := sealed{bufio.NewWriter(w), sha256.New()}
 	head := Header{
-		Schema: Schema, Run: n.Run, Node: n.Name(), Asked: n.Asked.Words(),
+		Schema: Schema, Run: n.Run, Node: n.Name(), Asked: n.Asked.words, With: n.Asked.with,
 		Scope: n.Scope, Planned: n.Planned, Settings: n.Settings,
 	}
 	if err := s.line(head); err != nil {
@@ -138,40 +139,78 @@ func Write(w io.Writer, n Node) error {
 // errors.
 func Read(name string, r io.Reader) ([]Node, error) {
 	f := file{name: name}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
-	for n := 1; lines.Scan(); n++ {
-		line := lines.Bytes()
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
+	lines := bufio.NewReader(r)
+	for {
+		line, err := readLine(lines)
+		f.n++
+		if line = bytes.Trim(line, "\ufeff \t\r\n"); len(line) > 0 {
+			f.line(line)
 		}
-		if err := f.line(line); err != nil {
+		switch {
+		case errors.Is(err, bufio.ErrTooLong):
+			f.tooLong()
+		case err == io.EOF:
 			f.close()
-			return f.nodes, fmt.Errorf("%s:%d: %w", name, n, err)
+			if len(f.nodes) == 0 && len(f.errs) == 0 {
+				f.wrong(0, "no observations in it")
+			}
+			return f.nodes, errors.Join(f.errs...)
+		case err != nil:
+			f.close()
+			f.wrong(0, "%w", err)
+			return f.nodes, errors.Join(f.errs...)
 		}
 	}
-	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong) && len(f.nodes) > 0:
-		f.fault("it holds a line of more than %d bytes, which carbonio-check never writes", maxLine)
-	case errors.Is(err, bufio.ErrTooLong):
-		return nil, fmt.Errorf("%s: not an observations file: a line is longer than %d bytes", name, maxLine)
-	case err != nil:
-		f.close()
-		return f.nodes, fmt.Errorf("%s: %w", name, err)
-	case len(f.nodes) == 0:
-		return nil, fmt.Errorf("%s: no observations in it", name)
+}
+
+// readLine reads a line. Of one that is too long it returns nothing but
+// bufio.ErrTooLong, and the next call goes on behind it.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	tooLong := false
+	for {
+		part, err := r.ReadSlice('\n')
+		if tooLong = tooLong || len(line)+len(part) > maxLine; !tooLong {
+			line = append(line, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+		case tooLong: // the end of the file, too, is for the next call
+			return nil, bufio.ErrTooLong
+		default:
+			return line, err
+		}
 	}
-	f.close()
-	return f.nodes, nil
 }
 
 // A file is what was read of one so far.
 type file struct {
 	name   string
+	n      int // the number of the line
 	nodes  []Node
+	errs   []error // of what is of no node
+	state  state
 	digest hash.Hash
-	ended  bool // the last node has its trailer
 	seen   map[string]bool
+}
+
+// state is where in a file we are.
+type state int
+
+const (
+	between state = iota // before the first header, or behind one that cannot be read
+	inside
+	torn  // the last line was no observation: a file that was cut, if nothing follows
+	whole // the node has its trailer
+)
+
+// wrong notes what is wrong with what is of no node.
+func (f *file) wrong(line int, format string, args ...any) {
+	where := f.name
+	if line > 0 {
+		where = fmt.Sprintf("%s:%d", f.name, line)
+	}
+	f.errs = append(f.errs, fmt.Errorf("%s: "+format, append([]any{where}, args...)...))
 }
 
 // last is the node whose observations are being read.
@@ -186,41 +225,79 @@ func (f *file) fault(format string, args ...any) {
 
 // close ends the part of the last node.
 func (f *file) close() {
-	if len(f.nodes) > 0 && !f.ended {
+	if f.state == inside || f.state == torn {
 		f.last().Cut = f.last().Fault == ""
 		f.fault("it was cut: its last line is missing")
 	}
+	f.state = between
 }
 
-func (f *file) line(line []byte) error {
+// The beginning of a header, at the start of a line and behind a line that was cut.
+var (
+	anyHeader  = []byte(`{"schema":`)
+	headerHere = []byte(`{"schema":"carbonio-check/observations/`)
+)
+
+func (f *file) line(line []byte) {
+	at := max(bytes.Index(line, headerHere), 0)
 	switch {
-	case bytes.HasPrefix(line, []byte(`{"schema":`)):
-		f.close()
-		node, err := readHeader(line)
-		if err != nil {
-			return err
-		}
-		node.File = f.name
-		f.nodes = append(f.nodes, node)
-		f.digest, f.ended, f.seen = sha256.New(), false, map[string]bool{}
-	case len(f.nodes) == 0:
-		return errors.New("not an observations file: the first line must be the header that carbonio-check observe writes")
-	case f.ended:
-		f.fault("something follows its last line")
+	case at > 0:
+		f.line(line[:at])
+		f.header(line[at:])
+		return
+	case bytes.HasPrefix(line, anyHeader):
+		f.header(line)
+		return
+	case f.state == between || f.state == whole:
+		f.outsider()
+		return
 	case bytes.HasPrefix(line, []byte(`{"trailer":`)):
 		f.trailer(line)
-		return nil
-	default:
-		f.observation(line)
+		return
 	}
+	f.observation(line)
 	f.digest.Write(line)
 	f.digest.Write([]byte{'\n'})
-	return nil
+}
+
+// outsider is a line that belongs to no node. One complaint is enough.
+func (f *file) outsider() {
+	switch {
+	case f.state == whole:
+		f.wrong(f.n, "something follows the last line of the observations of %s", f.last().Name())
+	case len(f.nodes) == 0 && len(f.errs) == 0:
+		f.wrong(f.n, "not an observations file: the first line must be the header that carbonio-check observe writes")
+	}
+	f.state = between
+}
+
+// tooLong is a line that is longer than any that carbonio-check writes.
+func (f *file) tooLong() {
+	if f.state == between || f.state == whole {
+		f.outsider()
+		return
+	}
+	f.fault("it holds a line of more than %d bytes, which carbonio-check never writes", maxLine)
+}
+
+func (f *file) header(line []byte) {
+	f.close()
+	node, err := readHeader(line)
+	if err != nil {
+		f.wrong(f.n, "%w", err)
+		return
+	}
+	node.File = f.name
+	f.nodes = append(f.nodes, node)
+	f.state, f.digest, f.seen = inside, sha256.New(), map[string]bool{}
+	f.digest.Write(line)
+	f.digest.Write([]byte{'\n'})
 }
 
 // trailer compares what was read with what was written.
 func (f *file) trailer(line []byte) {
-	f.ended = true
+	f.unlessTorn()
+	f.state = whole
 	var t struct{ Trailer Trailer }
 	got := "sha256:" + hex.EncodeToString(f.digest.Sum(nil))
 	switch err := json.Unmarshal(line, &t); {
@@ -234,13 +311,22 @@ func (f *file) trailer(line []byte) {
 	f.last().digest = got
 }
 
+// unlessTorn finds fault with a line that was no observation, and is not the last.
+func (f *file) unlessTorn() {
+	if f.state == torn {
+		f.fault("one of its lines is not an observation")
+	}
+	f.state = inside
+}
+
 func (f *file) observation(line []byte) {
+	f.unlessTorn()
 	var o checks.Observation
 	err := json.Unmarshal(line, &o)
 	key := o.Subject + "\x00" + o.Kind + "\x00" + o.Target.Name + "\x00" + o.Target.Address
 	switch {
 	case err != nil:
-		f.fault("one of its lines is not an observation")
+		f.state = torn
 	case normal(o.Vantage) != f.last().Name():
 		f.fault("it mixes nodes: an observation of %q is among those of %q", o.Vantage, f.last().Name())
 	case f.seen[key]:
@@ -268,9 +354,26 @@ func readHeader(line []byte) (Node, error) {
 	if err := json.Unmarshal(line, &h); err != nil {
 		return Node{}, fmt.Errorf("unreadable header: %w", err)
 	}
-	if len(h.Scope.Vantages) != 1 || h.Scope.Vantages[0].Node != h.Node {
-		return Node{}, errors.New("unreadable header: it must name one vantage, its node")
+	if err := h.verify(); err != nil {
+		return Node{}, fmt.Errorf("unreadable header: %w", err)
 	}
 	h.Scope.Vantages[0].Node = normal(h.Node)
-	return Node{Run: h.Run, Asked: Selection{h.Asked, h.Asked}, Scope: h.Scope, Planned: h.Planned, Settings: h.Settings}, nil
+	return Node{Run: h.Run, Asked: Selection{h.Asked, h.With}, Scope: h.Scope, Planned: h.Planned, Settings: h.Settings}, nil
+}
+
+// maxName bounds the names in a header, in bytes: DNS knows no longer one.
+const maxName = 255
+
+func (h Header) verify() error {
+	switch v := h.Scope.Vantages; {
+	case len(v) != 1 || v[0].Node != h.Node:
+		return errors.New("it must name one vantage, its node")
+	case h.Node == "" || len(h.Node) > maxName:
+		return errors.New("it does not say which node it is from")
+	case len(h.Run.ID) > maxName || len(h.Run.Tool) > maxName:
+		return errors.New("the run has no proper name")
+	case v[0].Phase != checks.Preinstall && v[0].Phase != checks.Health:
+		return fmt.Errorf("the phase %q does not exist", v[0].Phase)
+	}
+	return nil
 }

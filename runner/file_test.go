@@ -24,9 +24,10 @@ func node(name string) Node {
 		Scope:   checks.Scope{Release: platform.R25_6, Vantages: []checks.Vantage{{Node: name, Phase: checks.Preinstall, Release: platform.R25_6}}},
 		Planned: Planned{"m.look": {{Name: "t0", Node: "svc1", Address: "10.0.0.1:1"}, {Name: "t1"}}},
 	}
-	for _, t := range []string{"t0", "t1"} {
+	for _, t := range n.Planned["m.look"] {
 		n.Observations = append(n.Observations, checks.Observation{
-			Subject: "m", Kind: "look", Vantage: name, Target: target(t), At: started, Data: json.RawMessage(`{"a":1}`),
+			Subject: "m", Kind: "look", Vantage: name, At: started, Data: json.RawMessage(`{"a":1}`),
+			Target: checks.Target[json.RawMessage]{Name: t.Name, Node: t.Node, Address: t.Address},
 		})
 	}
 	return n
@@ -57,7 +58,7 @@ func merged(t testing.TB, text string) Record {
 
 func TestAnObservationsFileComesBackAsItWas(t *testing.T) {
 	n := node("n1")
-	n.Asked = Selection{[]string{"m"}, []string{"m"}}
+	n.Asked = Selection{words: []string{"m"}, with: []string{"n.a"}}
 	n.Settings = map[string]json.RawMessage{"policy.mtu": json.RawMessage("9000")}
 	got := read(t, written(t, n, node("n2")))
 	require.Len(t, got, 2)
@@ -86,7 +87,10 @@ func TestReadRefuses(t *testing.T) {
 		"schema":      {`{"schema":"x/v9"}`, `f:1: schema "x/v9"`},
 		"version 1":   {`{"schema":"carbonio-check/observations/v1"}`, "from an earlier carbonio-check, and can no longer be judged: observe again"},
 		"no vantages": {`{"schema":"` + Schema + `","node":"n1","scope":{}}`, "f:1: unreadable header"},
-		"endless":     {strings.Repeat("x", maxLine+1), "a line is longer than"},
+		"endless":     {strings.Repeat("x", maxLine+1), "f:1: not an observations file"},
+		"no name":     {strings.ReplaceAll(written(t, node("n1")), `"n1"`, `""`), "does not say which node it is from"},
+		"no phase":    {strings.Replace(written(t, node("n1")), `"preinstall"`, `"holiday"`, 1), `the phase "holiday" does not exist`},
+		"a long name": {strings.Replace(written(t, node("n1")), `"0.2"`, `"`+strings.Repeat("x", 300)+`"`, 1), "no proper name"},
 	} {
 		_, err := Read("f", strings.NewReader(tt.text))
 		assert.ErrorContains(t, err, tt.err, name)
@@ -103,7 +107,8 @@ func TestAFaultCostsItsNode(t *testing.T) {
 	}{
 		"cut after a line":      {lines[0] + lines[1], "it was cut", 1},
 		"cut before any":        {lines[0], "it was cut", 0},
-		"cut within a line":     {lines[0] + lines[1][:20] + "\n", "not an observation", 0},
+		"cut within a line":     {lines[0] + lines[1] + lines[2][:20] + "\n", "it was cut", 1},
+		"cut, and no line end":  {lines[0] + lines[1] + lines[2][:20] + "«", "it was cut", 1},
 		"a line is missing":     {lines[0] + lines[2] + lines[3], "holds 1 observations, but was written with 2", 0},
 		"a value was changed":   {strings.Replace(whole, `{"a":1}`, `{"a":2}`, 1), "changed after it was written", 0},
 		"the header changed":    {strings.Replace(whole, `"preinstall"`, `"health"`, 1), "changed after it was written", 0},
@@ -111,14 +116,14 @@ func TestAFaultCostsItsNode(t *testing.T) {
 		"another node's line":   {lines[0] + strings.Replace(lines[1], `"n1"`, `"n2"`, 1) + lines[3], "mixes nodes", 0},
 		"garbage":               {lines[0] + "\x00\x01\n" + lines[3], "not an observation", 0},
 		"an unreadable end":     {lines[0] + lines[1] + lines[2] + `{"trailer":3}`, "last line is unreadable", 0},
-		"something follows":     {whole + lines[1], "follows its last line", 0},
 		"an endless line":       {lines[0] + lines[1] + strings.Repeat("x", maxLine+1), "never writes", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := merged(t, strings.TrimSuffix(tt.text, "\n")+"\n"+written(t, node("n2")))
-			if name == "an endless line" { // nothing can be read behind it
-				r = merged(t, tt.text)
+			text, glued := strings.CutSuffix(tt.text, "«")
+			if !glued {
+				text = strings.TrimSuffix(text, "\n") + "\n"
 			}
+			r := merged(t, text+written(t, node("n2")))
 			require.NotEmpty(t, r.Notes)
 			assert.Contains(t, r.Notes[0], tt.fault)
 			assert.True(t, r.Partial)
@@ -138,6 +143,72 @@ func TestAFaultCostsItsNode(t *testing.T) {
 			assert.Equal(t, 2-tt.left, unseen, "each planned look is there, seen or not")
 		})
 	}
+}
+
+// What is of no node is named, and costs no node either.
+func TestWhatIsOfNoNodeCostsNone(t *testing.T) {
+	one, two := written(t, node("n1")), written(t, node("n2"))
+	for name, tt := range map[string]struct{ text, err string }{
+		"before":       {"garbage\n" + one + two, "f:1: not an observations file"},
+		"between":      {one + "garbage\nmore of it\n" + two, "f:5: something follows the last line of the observations of n1"},
+		"endless":      {one + strings.Repeat("x", maxLine+1) + "\n" + two, "f:5: something follows"},
+		"a bad header": {one + `{"schema":"x/v9"}` + "\n{}\n" + two, `f:5: schema "x/v9"`},
+	} {
+		nodes, err := Read("f", strings.NewReader(tt.text))
+		require.ErrorContains(t, err, tt.err, name)
+		assert.Equal(t, 1, strings.Count(err.Error(), "f:"), "%s: one complaint", name)
+		require.Len(t, nodes, 2, name)
+		assert.Empty(t, nodes[0].Fault, name)
+		assert.Empty(t, nodes[1].Fault, name)
+	}
+}
+
+// Editors and terminals add what does not matter.
+func TestBlanksDoNotMatter(t *testing.T) {
+	text := "\ufeff" + strings.ReplaceAll(written(t, node("n1")), "\n", " \r\n\n")
+	assert.Empty(t, read(t, text)[0].Fault)
+}
+
+// What the file does not say was planned was not looked at; what was planned and
+// had nothing to look at is no fault.
+func TestWhatWasNotPlannedIsUnknown(t *testing.T) {
+	n := node("n1")
+	n.Observations = nil
+	for message, planned := range map[string]Planned{
+		"was not looked at":  {},
+		"nothing to look at": {"m.look": {}},
+		"could not be seen: the observations of n1 are incomplete: the look is missing": {"m.plan": {{Name: "look"}}},
+	} {
+		n.Planned = planned
+		r := merged(t, written(t, n))
+		got := Judge(suiteOf(t, module(nil, check("m.a", looking(0, nothing)))), r).Findings
+		require.Len(t, got, 1)
+		assert.Equal(t, message, got[0].Message)
+	}
+}
+
+// A look at one address is not the look at another.
+func TestTheLooksAtTwoAddressesAreTwo(t *testing.T) {
+	n := node("n1")
+	n.Planned = Planned{"m.look": {{Name: "t0", Address: "10.0.0.1:1"}, {Name: "t0", Address: "10.0.0.2:1"}}}
+	n.Observations = n.Observations[:1]
+	n.Observations[0].Target = target("t0")
+	n.Observations[0].Target.Address = "10.0.0.2:1"
+	r := merged(t, written(t, n))
+	require.Len(t, r.Observations, 2)
+	assert.Equal(t, "10.0.0.1:1", r.Observations[1].Target.Address)
+	assert.Equal(t, checks.Missing, r.Observations[1].Unseen.Code)
+}
+
+// What this carbonio-check could not have seen is not dropped in silence.
+func TestWhatNobodyCanJudgeIsSaid(t *testing.T) {
+	n := node("n1")
+	n.Observations[0].Kind = "later"
+	r := merged(t, written(t, n))
+	assert.False(t, r.Partial)
+	r.Compare(suiteOf(t, module(nil, check("m.a", looking(0, nothing)))))
+	assert.True(t, r.Partial)
+	assert.Equal(t, []string{"n1: 1 observations are none that this carbonio-check makes (0.2): not judged"}, r.Notes)
 }
 
 // The first lines of a file are no healthy platform.
@@ -169,7 +240,7 @@ func TestWhatANodeWasNotAskedIsUnknown(t *testing.T) {
 	l := looking(0, nothing)
 	a, b := check("m.a", l), check("m.b", l)
 	one := node("n1")
-	one.Asked = Selection{[]string{"m.a"}, []string{"m.a"}}
+	one.Asked = Selection{words: []string{"m.a"}}
 	r := merged(t, written(t, one, node("n2")))
 	got := map[string]string{}
 	for _, f := range Judge(suiteOf(t, module(said(a.Pass(from("n1"), "x", "p"), a.Pass(from("n2"), "x", "p"), b.Pass(from("n2"), "x", "p")), a, b)), r).Findings {
@@ -191,8 +262,6 @@ func TestMerge(t *testing.T) {
 	r = merged(t, written(t, node("n1"), node("n1")))
 	assert.Len(t, r.Scope.Vantages, 1, "the same file, given twice")
 	assert.Contains(t, r.Notes[0], "counted once")
-	_, err = Merge(read(t, written(t, node(""))))
-	require.ErrorContains(t, err, "does not say which node it is from")
 	_, err = Merge(nil)
 	require.ErrorContains(t, err, "no observations")
 
@@ -216,6 +285,19 @@ func TestAStrangerIsNotJudged(t *testing.T) {
 	assert.Contains(t, r.Notes[0], "stranger is not a node of the inventory")
 	_, err = Merge(nodes[1:])
 	require.ErrorContains(t, err, "none of the observed nodes")
+}
+
+// A node that knew only itself saw no platform.
+func TestWhoLookedWithoutTheInventoryIsNotJudged(t *testing.T) {
+	nodes := []Node{node("n1"), node("n2")}
+	both := []platform.Node{{Name: "n1"}, {Name: "n2"}}
+	nodes[0].Scope.Topology = platform.Topology{Inventory: &platform.Inventory{}, Nodes: both}
+	nodes[1].Scope.Topology = platform.Topology{Nodes: both[1:]}
+	r, err := Merge(nodes)
+	require.NoError(t, err)
+	assert.Len(t, r.Scope.Vantages, 1)
+	assert.True(t, r.Partial)
+	assert.Equal(t, []string{"n2 was observed without the inventory of the others: what it saw is not judged"}, r.Notes)
 }
 
 // The platform's release is the one that most of its nodes have.
@@ -250,11 +332,15 @@ func TestOtherSettingsAreSaid(t *testing.T) {
 	assert.Equal(t, 1500, mtu.In(r.Scope), "none is taken from a file")
 	r.Compare(suite)
 	require.Len(t, r.Notes, 1)
-	assert.Equal(t, "n1 was observed with settings other than those it is judged by: policy.mtu", r.Notes[0])
+	assert.Equal(t, "n1 was observed with settings other than those used to judge: policy.mtu", r.Notes[0])
 	r = merged(t, written(t, nodes...))
 	r.Scope.Settings = lax.Settings
 	r.Compare(suite)
 	assert.Contains(t, r.Notes[0], "n2 was observed")
+	nodes[1].Settings = nodes[0].Settings
+	r = merged(t, written(t, nodes...))
+	r.Compare(suite)
+	assert.Equal(t, []string{"n1, n2 were observed with settings other than those used to judge: policy.mtu"}, r.Notes, "one note of all")
 }
 
 func TestMergedTopologies(t *testing.T) {

@@ -22,7 +22,10 @@ type Judgement struct {
 // what does not apply is skipped with its reason, silence is unknown, and what
 // another finding explains names it.
 func Judge(suite checks.Suite, record Record) Judgement {
-	j := judging{suite: suite, record: record, bySubject: map[string][]checks.Observation{}}
+	j := judging{suite: suite, record: record, bySubject: map[string][]checks.Observation{}, vantages: map[string]bool{"": true}}
+	for _, v := range record.Scope.Vantages {
+		j.vantages[v.Node] = true
+	}
 	for _, o := range record.Observations {
 		j.bySubject[o.Subject] = append(j.bySubject[o.Subject], o)
 	}
@@ -48,6 +51,7 @@ type judging struct {
 	suite     checks.Suite
 	record    Record
 	bySubject map[string][]checks.Observation
+	vantages  map[string]bool // that there are; "" is the whole platform
 	findings  []checks.Finding
 	clusters  []checks.Cluster
 }
@@ -57,10 +61,14 @@ type judging struct {
 func (j *judging) module(m *checks.Module) {
 	said := map[*checks.Check][]checks.Finding{}
 	for _, f := range j.ask(m) {
-		if f.Check == nil || j.suite.Module(f.Check) != m {
-			f = foreign(m, f)
+		switch {
+		case f.Check == nil || j.suite.Module(f.Check) != m:
+			j.defect(m, "a finding of %s, which %s does not have: %s: %s", id(f.Check), m.Name, f.Status, f.Message)
+		case !j.vantages[f.Vantage]:
+			j.defect(m, "a finding of %s from %s, which did not look: %s: %s", f.Check.ID, f.Vantage, f.Status, f.Message)
+		default:
+			said[f.Check] = append(said[f.Check], f)
 		}
-		said[f.Check] = append(said[f.Check], f)
 	}
 	for _, c := range m.Checks {
 		if j.record.Asked.Has(c.ID) {
@@ -82,35 +90,43 @@ func (j *judging) ask(m *checks.Module) (out []checks.Finding) {
 		}
 	}()
 	if m.Conclude != nil {
-		return m.Conclude(j.record.Scope, j.findings, j.clusters)
+		return m.Conclude(j.record.Scope, slices.Clone(j.findings), slices.Clone(j.clusters))
 	}
 	findings, clusters := m.Judge(j.record.Scope, checks.NewRecord(j.bySubject[m.Name]))
 	for _, c := range clusters {
-		if j.suite.Module(c.Check) == m && j.record.Asked.Has(c.Check.ID) {
+		switch {
+		case c.Check == nil || j.suite.Module(c.Check) != m:
+			j.defect(m, "a cluster of %s, which %s does not have", id(c.Check), m.Name)
+		case j.record.Asked.Has(c.Check.ID):
 			j.clusters = append(j.clusters, c)
 		}
 	}
 	return findings
 }
 
-// foreign is a finding of a check that its module does not have: it is shown as
-// the defect that it is, under the module's first check.
-func foreign(m *checks.Module, f checks.Finding) checks.Finding {
-	id := "no check"
-	if f.Check != nil {
-		id = f.Check.ID
+// defect shows what a judge must not say, under the module's first check,
+// whatever was asked for.
+func (j *judging) defect(m *checks.Module, format string, args ...any) {
+	f := m.Checks[0].Unknown(checks.Proof{}, "", "%s", checks.Defect(format, args...))
+	f.Defect = true
+	j.findings = append(j.findings, f)
+}
+
+func id(c *checks.Check) string {
+	if c == nil {
+		return "no check"
 	}
-	out := m.Checks[0].Unknown(checks.From(f.Vantage), f.Target, "%s", checks.Defect("a finding of %s, which %s does not have: %s: %s", id, m.Name, f.Status, f.Message))
-	out.Defect = true
-	return out
+	return c.ID
 }
 
 // check completes what was said of one check.
 func (j *judging) check(m *checks.Module, c *checks.Check, said []checks.Finding) {
 	scope := j.record.Scope
-	platformWide := false
+	platformWide, passed := false, true
 	for _, f := range said {
-		platformWide = platformWide || f.Vantage == ""
+		if f.Vantage == "" {
+			platformWide, passed = true, passed && f.Status == checks.Pass
+		}
 		if f.Vantage == "" || j.notApplicable(c, scope.Vantage(f.Vantage)) == "" {
 			j.findings = append(j.findings, complete(f))
 		}
@@ -122,7 +138,7 @@ func (j *judging) check(m *checks.Module, c *checks.Check, said []checks.Finding
 			j.findings = append(j.findings, c.Skip(checks.From(v.Node), "", "%s", why))
 		case !j.record.asked(v.Node).Has(c.ID):
 			j.findings = append(j.findings, c.Unknown(checks.From(v.Node), "", "was not requested on %s", v.Node))
-		case !spoke && !platformWide:
+		case !spoke && (!platformWide || passed && j.blind(c, v)):
 			j.findings = append(j.findings, j.silence(m, c, v))
 		}
 	}
@@ -165,8 +181,25 @@ func judgedFrom(c *checks.Check, o checks.Observation) bool {
 	return slices.ContainsFunc(c.Looks, func(l checks.AnyLook) bool { return l.Name() == kind })
 }
 
+// blind says whether none of the looks that a check is judged from saw anything
+// from a vantage. That others saw enough to pass says nothing of it.
+func (j *judging) blind(c *checks.Check, v checks.Vantage) bool {
+	looked, saw := false, false
+	for _, o := range j.bySubject[j.suite.Module(c).Name] {
+		if o.Vantage == v.Node && judgedFrom(c, o) {
+			looked, saw = true, saw || len(o.Data) > 0
+		}
+	}
+	return looked && !saw
+}
+
 // complete fills in from the catalogue what a finding need not repeat.
 func complete(f checks.Finding) checks.Finding {
+	if !slices.Contains(checks.Statuses, f.Status) {
+		f.Message = checks.Defect("the status %q of: %s", f.Status, f.Message)
+		f.Status, f.Defect = checks.Unknown, true
+	}
+	f.Stopped = f.Stopped && f.Status == checks.Fail
 	if f.Status == checks.Fail || f.Status == checks.Warn {
 		f.Remedy = cmp.Or(f.Remedy, f.Check.Remedy)
 		if len(f.Sources) == 0 {
@@ -187,7 +220,10 @@ func (j *judging) silence(m *checks.Module, c *checks.Check, v checks.Vantage) c
 	if c.Wants != nil && !j.looked(c, v) {
 		return c.Skip(from, "", "%s", NotConfigured(c.Wants))
 	}
-	out := c.Skip(from, "", "nothing to look at")
+	out := c.Unknown(from, "", "was not looked at")
+	if j.planned(m, c, v) {
+		out = c.Skip(from, "", "nothing to look at")
+	}
 	for _, o := range j.bySubject[m.Name] {
 		if o.Vantage != v.Node || !judgedFrom(c, o) {
 			continue
@@ -198,6 +234,15 @@ func (j *judging) silence(m *checks.Module, c *checks.Check, v checks.Vantage) c
 		}
 	}
 	return out
+}
+
+// planned says whether every look that a check is judged from was asked, on a
+// node, what there is to look at.
+func (j *judging) planned(m *checks.Module, c *checks.Check, v checks.Vantage) bool {
+	return !slices.ContainsFunc(c.Looks, func(l checks.AnyLook) bool {
+		_, asked := j.record.nodes[v.Node].Planned[m.Name+"."+l.Name()]
+		return !asked
+	})
 }
 
 // NotConfigured is the reason to skip what only the user can make possible.

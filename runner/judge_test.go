@@ -144,16 +144,48 @@ func TestFindingsAreCompletedFromTheCatalogueAndSorted(t *testing.T) {
 	assert.Equal(t, []string{"m.a|y|", "m.a|z|the remedy|the source", "m.b|mbox9|its own|" + platform.Policy.Title, "m.b|mbox10|"}, got)
 }
 
-// A finding of a check that its module does not have is shown, whatever it says.
-func TestAFindingOfAForeignCheckIsADefect(t *testing.T) {
+// What a judge must not say is shown, whatever it says and whatever was asked.
+func TestWhatAJudgeMustNotSayIsADefect(t *testing.T) {
 	l := looking(0, nothing)
-	own, foreign := check("m.a", l), check("m.b", l)
-	for _, f := range []checks.Finding{foreign.Fail(from("n1"), "x", "wrong"), {Status: checks.Pass, Vantage: "n1", Target: "x"}} {
-		got := judged(t, module(said(f), own), scope)
-		require.Len(t, got, 1)
-		assert.Equal(t, checks.Unknown, got[0].Status)
-		assert.True(t, got[0].Defect)
-		assert.Contains(t, got[0].Message, "a defect in carbonio-check")
+	own, other, foreign := check("m.a", l), check("m.b", l), check("z.z", l)
+	suite := suiteOf(t, module(nil, own, other))
+	for name, f := range map[string]checks.Finding{
+		"another subject's check":      foreign.Fail(from("n1"), "x", "wrong"),
+		"no check":                     {Status: checks.Pass, Vantage: "n1", Target: "x"},
+		"a node that did not look":     other.Pass(from("n9"), "x", "right"),
+		"a status that does not exist": {Check: other, Status: "splendid", Vantage: "n1", Target: "x", Stopped: true},
+	} {
+		m := suite.Modules()[0]
+		m.Judge = func(checks.Scope, checks.Record) ([]checks.Finding, []checks.Cluster) {
+			return []checks.Finding{f}, nil
+		}
+		got := Judge(suite, recorded(suite, Record{Scope: scope, Asked: Selection{words: []string{"m.b"}}}))
+		assert.Equal(t, Undetermined, got.Verdict, name)
+		require.NotEmpty(t, got.Findings, name)
+		assert.Equal(t, checks.Unknown, got.Findings[0].Status, name)
+		assert.True(t, got.Findings[0].Defect, name)
+		assert.False(t, got.Findings[0].Stopped, name)
+		assert.Contains(t, got.Findings[0].Message, "a defect in carbonio-check", name)
+	}
+}
+
+// That the whole platform passes says nothing of a node that saw nothing.
+func TestAPassOfThePlatformHidesNoBlindNode(t *testing.T) {
+	l := looking(0, nothing)
+	a := check("m.a", l)
+	both := checks.Scope{Vantages: []checks.Vantage{{Node: "n1"}, {Node: "n2"}}}
+	blind := observation("", &checks.Unseen{Code: checks.Failed, Words: "eof"})
+	blind.Vantage = "n2"
+	for _, tt := range []struct {
+		platform checks.Finding
+		findings int
+	}{
+		{a.Pass(from(""), "all", "agree"), 2},
+		{a.Fail(from(""), "all", "disagree"), 1},
+		{a.Unknown(from(""), "all", "n2 was not seen"), 1},
+	} {
+		got := judged(t, module(said(tt.platform), a), both, observation("1", nil), blind)
+		assert.Len(t, got, tt.findings, tt.platform.Message)
 	}
 }
 
@@ -172,16 +204,16 @@ func TestAConcluderSeesWhatTheOthersFound(t *testing.T) {
 	a, b := check("m.a", l), check("m.b", l)
 	a.Clusters = true
 	m := &checks.Module{Name: "m", Checks: []*checks.Check{a, b}, Judge: func(checks.Scope, checks.Record) ([]checks.Finding, []checks.Cluster) {
-		return []checks.Finding{a.Fail(from("n1"), "x", "wrong")}, []checks.Cluster{{Check: a, Service: "s"}, {Check: check("z.z", l)}}
+		return []checks.Finding{a.Fail(from("n1"), "x", "wrong")}, []checks.Cluster{{Check: a, Service: "s"}, {Check: check("z.z", l)}, {}}
 	}}
 	all := check("c.all", nil)
 	c := concluding(func(before []checks.Finding, clusters []checks.Cluster) []checks.Finding {
 		return []checks.Finding{all.Warn(from("n1"), "", "%d findings, the first of %s; %d clusters", len(before), before[0].Check.ID, len(clusters))}
 	}, all)
 	suite := suiteOf(t, m, c)
-	got := Judge(suite, Record{Scope: scope}).Findings
+	got := Judge(suite, recorded(suite, Record{Scope: scope})).Findings
 	last := got[len(got)-1]
-	assert.Equal(t, "2 findings, the first of m.a; 1 clusters", last.Message, "a cluster of a foreign check is none")
+	assert.Equal(t, "4 findings, the first of m.a; 1 clusters", last.Message, "a cluster of a foreign check is none, and a defect")
 	assert.Equal(t, "the remedy", last.Remedy, "completed like any other")
 
 	for word, brings := range map[string]bool{"c": true, "c.all": true, "m.b": false} {
@@ -202,7 +234,8 @@ func TestNothingConcludedIsNotHealth(t *testing.T) {
 	a.Clusters = true
 	c := concluding(func([]checks.Finding, []checks.Cluster) []checks.Finding { return nil }, all)
 	of := func(findings ...checks.Finding) checks.Finding {
-		got := Judge(suiteOf(t, module(said(findings...), a), c), Record{Scope: scope}).Findings
+		suite := suiteOf(t, module(said(findings...), a), c)
+		got := Judge(suite, recorded(suite, Record{Scope: scope})).Findings
 		return got[len(got)-1]
 	}
 	assert.Equal(t, checks.Skip, of().Status)
@@ -229,9 +262,9 @@ func TestWhatIsNotConfigured(t *testing.T) {
 		}
 		return s
 	}
-	named := Selection{[]string{"m"}, []string{"m"}}
+	named := Selection{words: []string{"m"}}
 	say := func(sel Selection, s checks.Scope) string {
-		return Judge(suite, Record{Asked: sel, Scope: s}).Findings[0].Message
+		return Judge(suite, recorded(suite, Record{Asked: sel, Scope: s})).Findings[0].Message
 	}
 	assert.Equal(t, "not configured: --canary", say(Selection{}, with(false, platform.Mailstore)))
 	assert.Equal(t, "no Mailstore & Provisioning on this node", say(Selection{}, with(true, platform.MTA)))
@@ -246,7 +279,7 @@ func TestVerdict(t *testing.T) {
 	l := looking(0, nothing)
 	a := check("m.a", l)
 	n1 := from("n1")
-	named := Selection{[]string{"m"}, []string{"m"}}
+	named := Selection{words: []string{"m"}}
 	for _, tt := range []struct {
 		name     string
 		record   Record
@@ -265,7 +298,8 @@ func TestVerdict(t *testing.T) {
 		{"a file that could not be read", Record{Partial: true}, []checks.Finding{a.Pass(n1, "x", "p")}, Undetermined},
 	} {
 		tt.record.Scope = scope
-		got := Judge(suiteOf(t, module(said(tt.findings...), a)), tt.record)
+		suite := suiteOf(t, module(said(tt.findings...), a))
+		got := Judge(suite, recorded(suite, tt.record))
 		assert.Equal(t, tt.want, got.Verdict, tt.name)
 	}
 }
@@ -276,10 +310,11 @@ func TestCoverage(t *testing.T) {
 	late := check("m.late", l)
 	late.Phases = []checks.Phase{checks.Health}
 	n1 := from("n1")
-	got := Judge(suiteOf(t, module(said(
+	suite := suiteOf(t, module(said(
 		pass.Pass(n1, "x", "p"), skip.Skip(n1, "", "no Kafka"), blind.Unknown(n1, "", "u"),
 		part.Pass(n1, "x", "p"), part.Unknown(n1, "y", "u"),
-	), pass, skip, blind, part, late)), Record{Scope: scope})
+	), pass, skip, blind, part, late))
+	got := Judge(suite, recorded(suite, Record{Scope: scope}))
 	assert.Equal(t, Coverage{
 		Asked: 5, Looked: 2, Unseen: 1,
 		Skipped: map[string]int{"no Kafka": 1, "only once Carbonio is installed": 1},

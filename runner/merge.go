@@ -65,19 +65,34 @@ func Merge(nodes []Node) (Record, error) {
 		}
 	}
 	for _, n := range nodes {
-		if t := out.Scope.Topology; t.Inventory != nil && !known(t, n.Name()) && !n.Asked.Only("inventory") {
-			out.Notes = append(out.Notes, fmt.Sprintf("%s is not a node of the inventory: what it saw is not judged", n.Name()))
+		if why := stranger(out.Scope.Topology, n); why != "" {
+			out.Notes = append(out.Notes, n.Name()+" "+why+": what it saw is not judged")
 			out.Partial = true
 			continue
 		}
 		out.add(n)
 	}
 	if len(out.nodes) == 0 {
-		return Record{}, errors.New("none of the observed nodes is in the inventory")
+		return Record{}, errors.New("none of the observed nodes can be judged: " + strings.Join(out.Notes, "; "))
 	}
 	out.Run.Took = ends.Sub(out.Run.Started)
 	out.Scope.Release = majority(out.Scope.Vantages)
 	return out, nil
+}
+
+// stranger is why what a node saw is no part of what the others did; empty when it
+// is. Without the inventory it looked for nobody: a cluster of which it knows one
+// member is not the platform's.
+func stranger(t platform.Topology, n Node) string {
+	switch {
+	case t.Inventory == nil || n.Asked.Only("inventory"):
+		return ""
+	case !known(t, n.Name()):
+		return "is not a node of the inventory"
+	case n.Scope.Topology.Inventory == nil:
+		return "was observed without the inventory of the others"
+	}
+	return ""
 }
 
 func known(t platform.Topology, name string) bool {
@@ -97,15 +112,19 @@ func (r *Record) add(n Node) {
 	}
 	r.nodes[n.Name()] = n
 	r.Scope.Vantages = append(r.Scope.Vantages, n.Scope.Self())
-	there := map[string]bool{}
+	there := map[string]map[Target]bool{}
 	for _, o := range n.Observations {
-		there[o.Subject+"."+o.Kind+" "+o.Target.Name] = true
+		key := o.Subject + "." + o.Kind
+		if there[key] == nil {
+			there[key] = map[Target]bool{}
+		}
+		there[key][Target{o.Target.Name, o.Target.Node, o.Target.Address}] = true
 		r.Observations = append(r.Observations, o)
 	}
 	for _, look := range slices.Sorted(maps.Keys(n.Planned)) {
 		subject, kind, _ := strings.Cut(look, ".")
 		for _, t := range n.Planned[look] {
-			if there[look+" "+t.Name] {
+			if there[look][t] {
 				continue
 			}
 			o := checks.Observation{
@@ -125,8 +144,6 @@ func distinct(nodes []Node) (out []Node, notes []string, err error) {
 	slices.SortStableFunc(nodes, func(a, b Node) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, n := range nodes {
 		switch last := len(out) - 1; {
-		case n.Name() == "":
-			return nil, nil, fmt.Errorf("%s: it does not say which node it is from", n.File)
 		case last < 0 || out[last].Name() != n.Name():
 			out = append(out, n)
 		case out[last].digest != "" && out[last].digest == n.digest:
@@ -181,10 +198,26 @@ func mergeTopology(a, b platform.Topology) (platform.Topology, error) {
 	return a, nil
 }
 
-// Compare notes with which settings nodes were observed that are not those of
-// whoever judges.
+// Compare notes what was seen that this carbonio-check cannot judge, and with
+// which settings nodes were observed that are not those of whoever judges.
 func (r *Record) Compare(suite checks.Suite) {
+	unreadable := map[string]int{}
+	for _, o := range r.Observations {
+		if o.Kind != KindPlan && suite.Readable(o) != nil {
+			unreadable[o.Vantage]++
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(unreadable)) {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d observations are none that this carbonio-check makes (%s): not judged", node, unreadable[node], r.nodes[node].Run.Tool))
+		r.Partial = true
+	}
+	r.compareSettings(suite)
+}
+
+// compareSettings makes one note of all nodes that differ in the same settings.
+func (r *Record) compareSettings(suite checks.Suite) {
 	ours := Given(suite, r.Scope)
+	nodes := map[string][]string{} // by the settings in which they differ
 	for _, v := range r.Scope.Vantages {
 		var differ []string
 		theirs := r.nodes[v.Node].Settings
@@ -196,7 +229,15 @@ func (r *Record) Compare(suite checks.Suite) {
 			}
 		}
 		if len(differ) > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s was observed with settings other than those it is judged by: %s", v.Node, strings.Join(differ, ", ")))
+			keys := strings.Join(differ, ", ")
+			nodes[keys] = append(nodes[keys], v.Node)
 		}
+	}
+	for _, keys := range slices.Sorted(maps.Keys(nodes)) {
+		verb := "was"
+		if len(nodes[keys]) > 1 {
+			verb = "were"
+		}
+		r.Notes = append(r.Notes, fmt.Sprintf("%s %s observed with settings other than those used to judge: %s", strings.Join(nodes[keys], ", "), verb, keys))
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 // A Plan is what to look at, in the order of the modules and of their targets.
 type Plan struct {
+	kinds  []string // "subject.kind" of each look that was asked for its targets
 	looks  []look
 	failed []checks.Observation // looks whose targets could not be listed
 }
@@ -32,7 +33,8 @@ func (p Plan) Len() int { return len(p.looks) }
 const KindPlan = "plan"
 
 // Planned are the targets of a plan by "subject.kind", without what is asked of
-// them: what an observations file must hold to be whole.
+// them: what an observations file must hold to be whole. A look that had nothing
+// to look at has an empty list; one without a list was not planned.
 type Planned map[string][]Target
 
 // A Target is one planned look in the header of an observations file.
@@ -45,6 +47,13 @@ type Target struct {
 // Planned lists the targets of the plan.
 func (p Plan) Planned() Planned {
 	out := Planned{}
+	for _, kind := range p.kinds {
+		out[kind] = []Target{}
+	}
+	for _, o := range p.failed {
+		key := o.Subject + "." + KindPlan
+		out[key] = append(out[key], Target{Name: o.Target.Name})
+	}
 	for _, l := range p.looks {
 		key := l.subject + "." + l.Kind
 		out[key] = append(out[key], Target{l.Target.Name, l.Target.Node, l.Target.Address})
@@ -78,6 +87,7 @@ func NewPlan(ctx context.Context, suite checks.Suite, sel Selection, scope check
 
 	var p Plan
 	for _, one := range all {
+		p.kinds = append(p.kinds, one.subject+"."+one.look.Name())
 		if one.err != nil {
 			why := unseen(one.err, timeout)
 			if why.Code != checks.Defective {

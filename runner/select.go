@@ -12,7 +12,7 @@ import (
 // A Selection is the set of checks that a run is about. The zero value is all.
 type Selection struct {
 	words []string // as they were asked for
-	ids   []string // those, and the checks that they bring along
+	with  []string // the checks that they bring along
 }
 
 // All is the word for every subject.
@@ -45,14 +45,13 @@ func Select(suite checks.Suite, words []string) (Selection, error) {
 		}
 		sel.words = append(sel.words, w)
 	}
-	sel.ids = slices.Clone(sel.words)
 	for _, m := range suite.Modules() {
 		if m.Conclude == nil || sel.All() || !slices.ContainsFunc(m.Checks, func(c *checks.Check) bool { return sel.Has(c.ID) }) {
 			continue
 		}
 		for _, c := range suite.Checks() {
 			if c.Clusters {
-				sel.ids = append(sel.ids, c.ID)
+				sel.with = append(sel.with, c.ID)
 			}
 		}
 	}
@@ -71,18 +70,14 @@ func unknownWord(w string, known []string) error {
 }
 
 // All says whether everything is selected.
-func (s Selection) All() bool { return len(s.ids) == 0 }
+func (s Selection) All() bool { return len(s.words) == 0 }
 
 // Asked are the words that the user gave; none means everything.
 func (s Selection) Asked() []string { return s.words }
 
-// Words are the subjects and checks that were selected, those that were brought along
-// too; none means everything.
-func (s Selection) Words() []string { return s.ids }
-
 // Only says whether nothing but the subject is selected.
 func (s Selection) Only(subject string) bool {
-	return len(s.ids) > 0 && !slices.ContainsFunc(s.ids, func(id string) bool {
+	return !s.All() && !slices.ContainsFunc(slices.Concat(s.words, s.with), func(id string) bool {
 		return id != subject && !strings.HasPrefix(id, subject+".")
 	})
 }
@@ -90,11 +85,11 @@ func (s Selection) Only(subject string) bool {
 // Has says whether the check is selected.
 func (s Selection) Has(checkID string) bool {
 	subject, _, _ := strings.Cut(checkID, ".")
-	return len(s.ids) == 0 || slices.Contains(s.ids, checkID) || slices.Contains(s.ids, subject)
+	return s.All() || slices.Contains(s.words, checkID) || slices.Contains(s.words, subject) || slices.Contains(s.with, checkID)
 }
 
 // Named says whether the check, or its subject, was asked for by its name.
-func (s Selection) Named(checkID string) bool { return len(s.ids) > 0 && s.Has(checkID) }
+func (s Selection) Named(checkID string) bool { return !s.All() && s.Has(checkID) }
 
 // join selects what either of the two does.
 func (s Selection) join(o Selection) Selection {
@@ -106,5 +101,5 @@ func (s Selection) join(o Selection) Selection {
 		slices.Sort(out)
 		return slices.Compact(out)
 	}
-	return Selection{both(s.words, o.words), both(s.ids, o.ids)}
+	return Selection{both(s.words, o.words), both(s.with, o.with)}
 }
