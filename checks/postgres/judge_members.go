@@ -16,7 +16,7 @@ import (
 type view struct {
 	cluster.View[member]
 	scope checks.Scope
-	// proof is what a verdict on the whole cluster rests on: those that were seen.
+	// proof is what a verdict on the whole cluster rests on: all that was seen.
 	proof checks.Proof
 }
 
@@ -46,14 +46,19 @@ func views(scope checks.Scope, seen checks.Record) map[string]view {
 		return member{Sight: s, answer: said, sql: sql, login: login.Proof()}
 	}) {
 		v := view{View: c, scope: scope}
-		var proofs []checks.Proof
+		var seen []checks.Proof
 		for i, m := range v.Members {
 			v.Members[i].name = v.called(m)
-			if proofs = append(proofs, m.Proof()); m.login != (checks.Proof{}) {
-				proofs = append(proofs, m.login)
+			if _, got := m.Got(); got {
+				seen = append(seen, m.Proof())
+			}
+			if m.told() {
+				seen = append(seen, m.login)
 			}
 		}
-		v.proof = checks.Together(proofs...).Part()
+		if v.proof = checks.Together(seen...); len(seen) == 0 {
+			v.proof = checks.Together(v.Members...)
+		}
 		out[c.Vantage] = v
 	}
 	return out

@@ -219,3 +219,19 @@ func TestPartOfACluster(t *testing.T) {
 		require.NotContains(t, findings[i].Message, "not in the inventory")
 	}
 }
+
+// Nothing passes on the whole cluster by a look that was broken off.
+func TestBrokenOff(t *testing.T) {
+	c := checkstest.ReadCase(t, Module, "well-patroni-4")
+	for i, o := range c.Seen {
+		if o.Kind == members.Kind {
+			c.Seen[i].Unseen = &checks.Unseen{Code: checks.Interrupted}
+		}
+	}
+	findings, _ := judge(c.Scope, checks.NewRecord(c.Seen))
+	for _, f := range findings {
+		if f.Target == subject && f.Check != databases {
+			require.Equal(t, checks.Unknown, f.Status, f.Check.ID)
+		}
+	}
+}
