@@ -222,32 +222,39 @@ func TestAssembleRefusesABadCatalogue(t *testing.T) {
 	_, err := checks.Assemble(good())
 	require.NoError(t, err)
 	other := *ports
-	setting := &checks.Setting[int]{Key: "policy.n", Doc: "d"}
+	setting := &checks.Setting[bool]{Key: "policy.n", Doc: "d"}
+	with := func(settings ...checks.AnySetting) func(*checks.Module) {
+		return func(m *checks.Module) { m.Settings = settings }
+	}
 	for want, spoil := range map[string]func(m *checks.Module){
-		"the ID is given twice":                func(m *checks.Module) { m.Checks[1].ID = "m.a" },
-		"m2.a: is not a check of m":            func(m *checks.Module) { m.Checks[0].ID = "m2.a" },
-		"m.: is not a check of m":              func(m *checks.Module) { m.Checks[0].ID = "m." },
-		"m.a: has no Title":                    func(m *checks.Module) { m.Checks[0].Title = "" },
-		"m.a: has no Why":                      func(m *checks.Module) { m.Checks[0].Why = " " },
-		"m.a: has no Manual":                   func(m *checks.Module) { m.Checks[0].Manual = "" },
-		"m.a: has no Remedy":                   func(m *checks.Module) { m.Checks[0].Remedy = "" },
-		"m.a: has no source":                   func(m *checks.Module) { m.Checks[0].Sources = nil },
-		"m.a: a source lacks its title":        func(m *checks.Module) { m.Checks[0].Sources = []platform.Source{{Title: "t"}} },
-		"m.a: is judged from nothing":          func(m *checks.Module) { m.Checks[0].Looks = nil },
-		"m.a: needs itself, in a ring":         func(m *checks.Module) { m.Checks[0].Needs, m.Checks[1].Needs = m.Checks[1:], m.Checks[:1] },
-		"m.a: needs a check that m does not":   func(m *checks.Module) { m.Checks[0].Needs = []*checks.Check{entry("m.c", ports)} },
-		"m.a: wants a setting that m does not": func(m *checks.Module) { m.Checks[0].Wants = setting },
-		`two looks are of kind "port"`:         func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&other} },
-		"a look has no kind":                   func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{}} },
-		`the look "x" lacks Targets`:           func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{Kind: "x"}} },
+		"the ID is given twice":                      func(m *checks.Module) { m.Checks[1].ID = "m.a" },
+		`m: the ID "m2.a" does not begin with "m."`:  func(m *checks.Module) { m.Checks[0].ID = "m2.a" },
+		`m: the ID "m." has nothing after the dot`:   func(m *checks.Module) { m.Checks[0].ID = "m." },
+		"m.a: has no Title":                          func(m *checks.Module) { m.Checks[0].Title = "" },
+		"m.a: has no Why":                            func(m *checks.Module) { m.Checks[0].Why = " " },
+		"m.a: has no Manual":                         func(m *checks.Module) { m.Checks[0].Manual = "" },
+		"m.a: has no Remedy":                         func(m *checks.Module) { m.Checks[0].Remedy = "" },
+		"m.a: has no source":                         func(m *checks.Module) { m.Checks[0].Sources = nil },
+		"m.a: a source lacks its title":              func(m *checks.Module) { m.Checks[0].Sources = []platform.Source{{Title: "t"}} },
+		"m.a: has no Looks: what is it judged from?": func(m *checks.Module) { m.Checks[0].Looks = nil },
+		"m.a: needs itself, in a ring":               func(m *checks.Module) { m.Checks[0].Needs, m.Checks[1].Needs = m.Checks[1:], m.Checks[:1] },
+		"m.a: needs a check that m does not":         func(m *checks.Module) { m.Checks[0].Needs = []*checks.Check{entry("m.c", ports)} },
+		"m.a: wants a setting that m does not":       func(m *checks.Module) { m.Checks[0].Wants = setting },
+		`two looks are of kind "port"`:               func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&other} },
+		"a look has no kind":                         func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{}} },
+		`the look "x" lacks Targets`:                 func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{Kind: "x"}} },
 		`the look "x" lacks Observe`: func(m *checks.Module) {
 			m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{Kind: "x", Targets: ports.Targets}}
 		},
-		"wants one of Judge and Conclude": func(m *checks.Module) { m.Judge = nil },
-		"lacks its key or documentation":  func(m *checks.Module) { m.Settings = []checks.AnySetting{&checks.Setting[int]{Key: "policy.x"}} },
-		"is given twice": func(m *checks.Module) {
-			m.Settings = []checks.AnySetting{setting, &checks.Setting[int]{Key: "policy.n", Doc: "d"}}
-		},
+		"wants one of Judge and Conclude":                 func(m *checks.Module) { m.Judge = nil },
+		"m: a setting has neither Key nor Flag":           with(&checks.Setting[bool]{Doc: "d"}),
+		"m: the setting policy.x has no Doc":              with(&checks.Setting[bool]{Key: "policy.x"}),
+		"m: two settings are called policy.n":             with(setting, &checks.Setting[bool]{Key: "policy.n", Doc: "d"}),
+		"m: two settings are called --x":                  with(&checks.Setting[bool]{Flag: "x", Doc: "d"}, &checks.Setting[bool]{Key: "policy.x", Flag: "x", Doc: "d"}),
+		"the setting policy.x is a number without bounds": with(&checks.Setting[int]{Key: "policy.x", Doc: "d"}),
+		"the setting policy.t is a number without bounds": with(&checks.Setting[platform.Duration]{Key: "policy.t", Doc: "d"}),
+		"the setting policy.x has a default that nobody may set: 0 is out of range: want 1 to 2": with(
+			&checks.Setting[int]{Key: "policy.x", Doc: "d", Within: checks.Between(1, 2)}),
 	} {
 		m := good()
 		spoil(m)
@@ -260,7 +267,7 @@ func TestAssembleRefusesABadCatalogue(t *testing.T) {
 
 func TestASuiteKnowsItsParts(t *testing.T) {
 	a, b := entry("m.a", ports), entry("m.b", ports)
-	setting := &checks.Setting[int]{Key: "policy.n", Doc: "d"}
+	setting := &checks.Setting[int]{Key: "policy.n", Doc: "d", Within: checks.Between(0, 1)}
 	m := &checks.Module{Name: "m", Checks: []*checks.Check{a, b}, Judge: judge, Settings: []checks.AnySetting{setting}}
 	n := &checks.Module{Name: "n", Checks: []*checks.Check{entry("n.a", ports)}, Judge: judge, Settings: []checks.AnySetting{setting}}
 	s, err := checks.Assemble(m, n)

@@ -2,7 +2,9 @@ package checks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 
 	"carbonio-check/platform"
 )
@@ -120,7 +122,8 @@ type AnySetting interface {
 	Decode(decode func(into any) error) (any, error)
 	// Given says whether the user set it to anything but the default.
 	Given(Scope) bool
-	setting()
+	// verify says what is wrong with the setting itself.
+	verify() error
 }
 
 // About is the documentation of a setting.
@@ -179,7 +182,24 @@ func (s *Setting[T]) Given(scope Scope) bool {
 	return errA == nil && errB == nil && string(a) != string(b)
 }
 
-func (s *Setting[T]) setting() {}
+func (s *Setting[T]) verify() error {
+	if s.Within.check == nil {
+		return unbounded(s.Default)
+	}
+	if err := s.Within.check(s.Default); err != nil {
+		return fmt.Errorf("has a default that nobody may set: %w", err)
+	}
+	return nil
+}
+
+// unbounded is an error for a number, which needs bounds.
+func unbounded(v any) error {
+	switch reflect.ValueOf(v).Kind() {
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		return errors.New("is a number without bounds: Within: checks.Between(low, high)")
+	}
+	return nil
+}
 
 // A number is what can be bounded.
 type number interface {

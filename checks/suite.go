@@ -22,7 +22,7 @@ type Suite struct {
 func Assemble(modules ...*Module) (Suite, error) {
 	s := Suite{modules: modules, checks: map[string]*Check{}, of: map[*Check]*Module{}}
 	var errs []error
-	names, keys := map[string]bool{}, map[string]AnySetting{}
+	names, settings := map[string]bool{}, map[string]AnySetting{}
 	for _, m := range modules {
 		if names[m.Name] {
 			errs = append(errs, fmt.Errorf("two modules are called %q", m.Name))
@@ -39,16 +39,38 @@ func Assemble(modules ...*Module) (Suite, error) {
 			errs = append(errs, c.verify(m)...)
 		}
 		errs = append(errs, m.verifyLooks()...)
-		for _, setting := range m.Settings {
-			about := setting.About()
-			key := about.Key + "--" + about.Flag
-			if keys[key] != nil && keys[key] != setting || about.Key == "" && about.Flag == "" || about.Doc == "" {
-				errs = append(errs, fmt.Errorf("%s: the setting %q is given twice, or lacks its key or documentation", m.Name, key))
-			}
-			keys[key] = setting
-		}
+		errs = append(errs, m.verifySettings(settings)...)
 	}
 	return s, errors.Join(errs...)
+}
+
+// verifySettings says what is wrong with a module's settings. known are those of
+// all modules, by key and by flag.
+func (m *Module) verifySettings(known map[string]AnySetting) []error {
+	var errs []error
+	for _, setting := range m.Settings {
+		about, name := setting.About(), setting.Name()
+		if about.Key == "" && about.Flag == "" {
+			errs = append(errs, fmt.Errorf("%s: a setting has neither Key nor Flag", m.Name))
+			continue
+		}
+		if about.Doc == "" {
+			errs = append(errs, fmt.Errorf("%s: the setting %s has no Doc", m.Name, name))
+		}
+		if err := setting.verify(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: the setting %s %w", m.Name, name, err))
+		}
+		for _, word := range []string{about.Key, "--" + about.Flag} {
+			if word == "" || word == "--" {
+				continue
+			}
+			if known[word] != nil && known[word] != setting {
+				errs = append(errs, fmt.Errorf("%s: two settings are called %s", m.Name, word))
+			}
+			known[word] = setting
+		}
+	}
+	return errs
 }
 
 // verify says what is wrong with an entry of the catalogue.
@@ -57,8 +79,11 @@ func (c *Check) verify(m *Module) []error {
 	wrong := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", c.ID, fmt.Sprintf(format, args...)))
 	}
-	if !strings.HasPrefix(c.ID, m.Name+".") || len(c.ID) == len(m.Name)+1 {
-		wrong("is not a check of %s", m.Name)
+	switch rest, ok := strings.CutPrefix(c.ID, m.Name+"."); {
+	case !ok:
+		errs = append(errs, fmt.Errorf("%s: the ID %q does not begin with %q", m.Name, c.ID, m.Name+"."))
+	case rest == "":
+		errs = append(errs, fmt.Errorf("%s: the ID %q has nothing after the dot", m.Name, c.ID))
 	}
 	for _, text := range []struct{ name, text string }{{"Title", c.Title}, {"Why", c.Why}, {"Manual", c.Manual}, {"Remedy", c.Remedy}} {
 		if strings.TrimSpace(text.text) == "" {
@@ -74,7 +99,7 @@ func (c *Check) verify(m *Module) []error {
 		}
 	}
 	if m.Judge != nil && len(c.Looks) == 0 {
-		wrong("is judged from nothing")
+		wrong("has no Looks: what is it judged from?")
 	}
 	if c.Wants != nil && !slices.Contains(m.Settings, c.Wants) {
 		wrong("wants a setting that %s does not have", m.Name)
