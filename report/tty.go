@@ -33,16 +33,17 @@ type detail struct {
 	fix       int  // lines of a remedy
 	entries   int  // of a section
 	questions int  // of what is unknown
+	notes     int  // on how the report was made
 }
 
 // levels are tried one after the other, until the report fits on a screen.
 var levels = []detail{
-	{true, mostRemarks, mostNames, mostFixes, 1 << 20, 1 << 20},
-	{true, 6, 6, 4, 1 << 20, 8},
-	{false, 3, 4, 4, 1 << 20, 4},
-	{false, 2, 2, 2, 1 << 20, 2},
-	{false, 1, 2, 2, 9, 2},
-	{false, 1, 2, 2, 3, 1},
+	{true, mostRemarks, mostNames, mostFixes, 1 << 20, 1 << 20, 1 << 20},
+	{true, 6, 6, 4, 1 << 20, 8, 8},
+	{false, 3, 4, 4, 1 << 20, 4, 4},
+	{false, 2, 2, 2, 1 << 20, 2, 2},
+	{false, 1, 2, 2, 9, 2, 2},
+	{false, 1, 2, 2, 3, 1, 2},
 }
 
 // TTY writes the report for a person: the verdict and its causes first, quiet
@@ -66,6 +67,7 @@ func draw(r Report, t terminal.Terminal, d detail) *page {
 	p.header()
 	p.Blank()
 	p.verdict(r)
+	p.notes()
 	p.overview(r.Findings)
 	p.section("STOPPED", checks.Fail, r.Findings, func(f Result) bool { return f.Stopped })
 	p.section("TO FIX", checks.Fail, r.Findings, func(f Result) bool { return !f.Stopped })
@@ -122,7 +124,16 @@ func (p *page) header() {
 	if p.run.Assumed != "" {
 		p.Flow(2, 2, terminal.Span{Text: p.run.Assumed, Style: terminal.Dim})
 	}
-	for _, n := range p.run.Notes {
+}
+
+// notes say how the report was made.
+func (p *page) notes() {
+	for i, n := range p.run.Notes {
+		if i == p.detail.notes {
+			p.omitted = true
+			p.Flow(2, 4, terminal.Span{Text: fmt.Sprintf("note: and %d more notes", len(p.run.Notes)-i), Style: terminal.Yellow})
+			return
+		}
 		p.Flow(2, 4, terminal.Span{Text: "note: " + n, Style: terminal.Yellow})
 	}
 }
@@ -573,7 +584,7 @@ func why(skipped map[string]int) string {
 // footer says where to read on.
 func (p *page) footer(r Report) {
 	s := r.Summary
-	if s.Fail+s.Warn+s.Unknown == 0 {
+	if s.Fail+s.Warn+s.Unknown == 0 && !p.omitted {
 		return
 	}
 	more := "more on any of them: carbonio-check explain CHECK"

@@ -87,6 +87,9 @@ func TestTTYReadyOfSomeNodes(t *testing.T) {
 // Whatever is wrong, the report fits on a screen, unless it is asked to be verbose.
 func TestTTYFitsOnAScreen(t *testing.T) {
 	s := scenario{run: run("svc1", "svc2")}
+	for i := range 60 {
+		s.run.Notes = append(s.run.Notes, fmt.Sprintf("file %d is like no other file", i))
+	}
 	for _, status := range []checks.Status{checks.Fail, checks.Warn, checks.Unknown} {
 		for i := range 60 {
 			f := seen(status, fmt.Sprintf("subject%d.check%d", i%12, i), fqdn("svc2"), fmt.Sprintf("%s is wrong in way %d of many, and it takes a while to say so in words", fqdn("svc2"), i)).
@@ -95,7 +98,9 @@ func TestTTYFitsOnAScreen(t *testing.T) {
 		}
 	}
 	r := s.report(Options{})
-	require.LessOrEqual(t, strings.Count(render(t, tty(terminal.Terminal{Width: 80}), r), "\n"), 60)
+	page := render(t, tty(terminal.Terminal{Width: 80}), r)
+	require.LessOrEqual(t, strings.Count(page, "\n"), 60)
+	require.Contains(t, page, "file 1 is like no other file\n  note: and 58 more notes")
 	whole := render(t, tty(terminal.Terminal{Width: 80, Verbose: true}), r)
 	for i := range 60 {
 		require.Contains(t, whole, fmt.Sprintf("command %d\n", i))
