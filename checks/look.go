@@ -80,10 +80,14 @@ func (l *Look[Ask, Seen]) Plan(scope Scope, host Host) ([]Planned, error) {
 		return nil, err
 	}
 	out := make([]Planned, len(targets))
+	unique := map[[2]string]bool{}
 	for i, t := range targets {
 		ask, err := encodeAsk(t.Ask)
+		if err == nil {
+			err = plannable(unique, t.Name, t.Address, ask)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", l.Kind, t.Name, err)
+			return nil, fmt.Errorf("%s %s: %w", l.Kind, Shortened(t.Name), err)
 		}
 		out[i] = Planned{
 			Kind: l.Kind, Timeout: l.Timeout, Grace: l.Grace, Alone: l.Alone,
@@ -105,6 +109,27 @@ func encodeAsk(ask any) (json.RawMessage, error) {
 		return nil, nil
 	}
 	return json.Marshal(ask)
+}
+
+// What a plan may hold of one target, in bytes.
+const (
+	mostName = 4 << 10
+	mostAsk  = 1 << 20
+)
+
+// plannable says what is wrong with a target.
+func plannable(unique map[[2]string]bool, name, address string, ask json.RawMessage) error {
+	key := [2]string{name, address}
+	switch {
+	case unique[key]:
+		return errors.New(Defect("the target is listed twice"))
+	case len(name)+len(address) > mostName:
+		return fmt.Errorf("the name is longer than %d bytes", mostName)
+	case len(ask) > mostAsk:
+		return fmt.Errorf("what is asked takes %d bytes, more than %d", len(ask), mostAsk)
+	}
+	unique[key] = true
+	return nil
 }
 
 // encodeSeen is what was seen as JSON. A zero value beside an error is nothing seen.

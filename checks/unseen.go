@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 )
 
@@ -57,8 +58,25 @@ func (u Unseen) String() string {
 // ErrNoAddress is the error of a look at a node without a known address.
 var ErrNoAddress = errors.New("no address was found in the inventory, /etc/hosts or DNS")
 
+// mostWords bounds the words of a reason, in bytes: they may be a server's.
+const mostWords = 1 << 10
+
 // Why is the reason for the error of a look; zero without an error.
 func Why(err error) Unseen {
+	why := reason(err)
+	why.Words = Shortened(why.Words)
+	return why
+}
+
+// Shortened is no more of a text than a reason may hold.
+func Shortened(text string) string {
+	if len(text) <= mostWords {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostWords], "") + "…"
+}
+
+func reason(err error) Unseen {
 	switch {
 	case err == nil:
 		return Unseen{}

@@ -9,9 +9,9 @@ const (
 	perLook = 4
 )
 
-// affordable is how many looks may run at once with the descriptors that this
+// Affordable is how many looks may run at once with the descriptors that this
 // process may open: what cannot be opened would be seen by nobody.
-func affordable(parallel int) int {
+func Affordable(parallel int) int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<20 {
 		return parallel

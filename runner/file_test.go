@@ -321,7 +321,7 @@ func TestTheReleaseIsTheMajoritys(t *testing.T) {
 
 // Thresholds are those of who judges; that a file was made with others is said.
 func TestOtherSettingsAreSaid(t *testing.T) {
-	mtu := &checks.Setting[int]{Key: "policy.mtu", Default: 1500, Doc: "d"}
+	mtu := &checks.Setting[int]{Key: "policy.mtu", Default: 1500, Within: checks.Between(68, 9000), Doc: "d"}
 	m := module(nil, check("m.a", looking(0, nothing)))
 	m.Settings = []checks.AnySetting{mtu}
 	suite := suiteOf(t, m)
@@ -341,6 +341,7 @@ func TestOtherSettingsAreSaid(t *testing.T) {
 	r = merged(t, written(t, nodes...))
 	r.Compare(suite)
 	assert.Equal(t, []string{"n1, n2 were observed with settings other than those used to judge: policy.mtu"}, r.Notes, "one note of all")
+	assert.Equal(t, "n1, n2, n3, n4 and 1 more", some([]string{"n1", "n2", "n3", "n4", "n5"}))
 }
 
 func TestMergedTopologies(t *testing.T) {

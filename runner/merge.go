@@ -238,6 +238,15 @@ func (r *Record) compareSettings(suite checks.Suite) {
 		if len(nodes[keys]) > 1 {
 			verb = "were"
 		}
-		r.Notes = append(r.Notes, fmt.Sprintf("%s %s observed with settings other than those used to judge: %s", strings.Join(nodes[keys], ", "), verb, keys))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s %s observed with settings other than those used to judge: %s", some(nodes[keys]), verb, keys))
 	}
+}
+
+// some names a few nodes, and how many more there are.
+func some(nodes []string) string {
+	const most = 4
+	if len(nodes) <= most {
+		return strings.Join(nodes, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(nodes[:most], ", "), len(nodes)-most)
 }

@@ -70,7 +70,7 @@ func Observe(ctx context.Context, plan Plan, host checks.Host, vantage string, o
 	o := observer{host: host, vantage: vantage, opts: opts.withDefaults(), late: watchLateness()}
 	defer o.late.stop()
 	seen := make([]checks.Observation, len(plan.looks))
-	inFlight := make(chan struct{}, affordable(o.opts.Parallel))
+	inFlight := make(chan struct{}, Affordable(o.opts.Parallel))
 	hosts := map[string]*hostSlots{}
 	var wg sync.WaitGroup
 	queue := newQueue(plan)

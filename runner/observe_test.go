@@ -257,7 +257,7 @@ func TestWhatDoesNotApplyIsSkippedAndNotLookedAt(t *testing.T) {
 func TestParallelismIsNotTiedToTheNumberOfCPUs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		run(t.Context(), t, looking(min(DefaultParallel, affordable(DefaultParallel)), func(context.Context, lookTarget) (any, error) {
+		run(t.Context(), t, looking(min(DefaultParallel, Affordable(DefaultParallel)), func(context.Context, lookTarget) (any, error) {
 			time.Sleep(time.Second)
 			return 1, nil
 		}), Options{})
@@ -349,7 +349,7 @@ func TestNoMoreLooksThanThereAreDescriptorsFor(t *testing.T) {
 	assert.Equal(t, 4, within(256, 32))
 	assert.Equal(t, 1, within(256, 3))
 	assert.Equal(t, 8, within(8, 1024))
-	assert.Positive(t, affordable(1))
+	assert.Positive(t, Affordable(1))
 }
 
 func TestLateness(t *testing.T) {

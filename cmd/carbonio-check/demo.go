@@ -74,9 +74,12 @@ func observeDemo(ctx context.Context, suite checks.Suite, o demo.Options, timeou
 	}
 	nodes := p.Vantages()
 	seen := make([]runner.Node, len(nodes))
+	// They share the descriptors of this process, and so do the servers.
+	ends := 2 * len(nodes)
+	parallel := max(1, runner.Affordable(demoParallel*ends)/ends)
 	var wg sync.WaitGroup
 	for i, node := range nodes {
-		wg.Go(func() { seen[i] = observeDemoNode(ctx, suite, p, inv, node, timeout) })
+		wg.Go(func() { seen[i] = observeDemoNode(ctx, suite, p, inv, node, runner.Options{Timeout: timeout, Parallel: parallel}) })
 	}
 	wg.Wait()
 	record, err := runner.Merge(seen)
@@ -84,7 +87,7 @@ func observeDemo(ctx context.Context, suite checks.Suite, o demo.Options, timeou
 	return record, err
 }
 
-func observeDemoNode(ctx context.Context, suite checks.Suite, p *demo.Platform, inv *platform.Inventory, node string, timeout time.Duration) runner.Node {
+func observeDemoNode(ctx context.Context, suite checks.Suite, p *demo.Platform, inv *platform.Inventory, node string, opts runner.Options) runner.Node {
 	started, host := time.Now(), p.Host(node)
 	text, _ := host.ReadFile("etc/hosts")
 	os, _ := machine.ReadOS(host)
@@ -93,6 +96,5 @@ func observeDemoNode(ctx context.Context, suite checks.Suite, p *demo.Platform, 
 		Release:  p.Release(), Settings: demo.Settings(),
 		Vantages: []checks.Vantage{{Node: node, Phase: p.Phase(), Release: p.Release(), ReleaseFrom: "made up", OS: os}},
 	}
-	opts := runner.Options{Timeout: timeout, Parallel: demoParallel}
 	return observe(ctx, suite, runner.Selection{}, scope, host, opts, started)
 }
