@@ -287,6 +287,16 @@ func TestASuiteKnowsItsParts(t *testing.T) {
 	require.ErrorContains(t, of("m", "port", `{"open":3}`), "unreadable")
 	require.ErrorContains(t, of("m", "prot", `{}`), `m has no look "prot"`)
 	require.ErrorContains(t, of("x", "port", `{}`), `no subject "x"`)
+
+	newer := checks.Observation{Subject: "m", Kind: "port", Data: json.RawMessage(`{"open":true,"tls":true}`)}
+	require.NoError(t, s.Readable(newer), "a newer version may say more")
+	require.ErrorContains(t, s.Exact(newer), `unknown field "tls"`)
+	newer.Data = json.RawMessage(`{"open":true}`)
+	require.NoError(t, s.Exact(newer))
+	newer.Target.Ask = json.RawMessage(`{"prot":1}`)
+	require.ErrorContains(t, s.Exact(newer), `unknown field "prot"`)
+	newer.Kind = "prot"
+	require.ErrorContains(t, s.Exact(newer), `m has no look "prot"`)
 }
 
 func TestSettings(t *testing.T) {

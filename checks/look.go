@@ -55,9 +55,10 @@ type AnyLook interface {
 	Name() string
 	// Plan lists its targets, each ready to be looked at.
 	Plan(Scope, Host) ([]Planned, error)
-	// verify says what is wrong with the look, and readable with an observation.
+	// verify says what is wrong with the look.
 	verify() error
-	readable(Observation) error
+	// blank is what an observation is decoded into: the Ask and the Seen.
+	blank() (ask, seen any)
 }
 
 // Planned is a look at one target that is still to be made.
@@ -185,14 +186,7 @@ func (l *Look[Ask, Seen]) verify() error {
 	return nil
 }
 
-// readable says why an observation is none of this look's.
-func (l *Look[Ask, Seen]) readable(o Observation) error {
-	s := l.sight(o)
-	if s.unseen.Code == Defective {
-		return errors.New(s.unseen.Words)
-	}
-	return nil
-}
+func (l *Look[Ask, Seen]) blank() (ask, seen any) { return new(Ask), new(Seen) }
 
 // In yields what came of each planned look of this kind, the unseen too.
 func (l *Look[Ask, Seen]) In(r Record) iter.Seq[Sight[Ask, Seen]] {

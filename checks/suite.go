@@ -1,6 +1,8 @@
 package checks
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -183,16 +185,50 @@ func (s Suite) Settings() []AnySetting {
 // Readable says why an observation is none that a module of the suite could
 // have made.
 func (s Suite) Readable(o Observation) error {
+	l, err := s.look(o)
+	if err != nil {
+		return err
+	}
+	ask, seen := l.blank()
+	if _, why := decode(o, ask, seen); why.Code == Defective {
+		return errors.New(why.Words)
+	}
+	return nil
+}
+
+// Exact is an error for an observation with a field that its look does not have.
+// In a file it may be of a newer version; in a recorded case it is misspelt, or
+// nobody reads it any more.
+func (s Suite) Exact(o Observation) error {
+	l, err := s.look(o)
+	if err != nil {
+		return err
+	}
+	ask, seen := l.blank()
+	return errors.Join(exact(o.Target.Ask, ask), exact(o.Data, seen))
+}
+
+func exact(text json.RawMessage, into any) error {
+	if len(text) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// look is the one that an observation says it is of.
+func (s Suite) look(o Observation) (AnyLook, error) {
 	for _, m := range s.modules {
 		if m.Name != o.Subject {
 			continue
 		}
 		for _, l := range m.Looks() {
 			if l.Name() == o.Kind {
-				return l.readable(o)
+				return l, nil
 			}
 		}
-		return fmt.Errorf("%s has no look %q", o.Subject, o.Kind)
+		return nil, fmt.Errorf("%s has no look %q", o.Subject, o.Kind)
 	}
-	return fmt.Errorf("there is no subject %q", o.Subject)
+	return nil, fmt.Errorf("there is no subject %q", o.Subject)
 }
