@@ -70,6 +70,7 @@ func (c config) mapping(at string, node *yaml.Node) error {
 		switch {
 		case given[full]:
 			return fmt.Errorf("%s:%d: the key %q is given twice%s", c.file, key.Line, key.Value, in(at))
+		case setting != nil && value.ShortTag() == "!!null": // a key without a value has its default
 		case setting != nil:
 			if err := c.value(setting, value); err != nil {
 				return err

@@ -131,7 +131,7 @@ func TestConfigBounds(t *testing.T) {
 		_, err := readConfig(catalogue(t), writeConfig(t, text))
 		require.ErrorContains(t, err, want, text)
 	}
-	for _, text := range []string{"", "# nothing\n", "policy:\n", "---\n"} {
+	for _, text := range []string{"", "# nothing\n", "policy:\n", "---\n", "policy: {mtu: }\n", "s3:\n"} {
 		c, err := readConfig(catalogue(t), writeConfig(t, text))
 		require.NoError(t, err, "%q", text)
 		require.Empty(t, c)

@@ -79,7 +79,9 @@ func observeDemo(ctx context.Context, suite checks.Suite, o demo.Options, timeou
 	parallel := max(1, runner.Affordable(demoParallel*ends)/ends)
 	var wg sync.WaitGroup
 	for i, node := range nodes {
-		wg.Go(func() { seen[i] = observeDemoNode(ctx, suite, p, inv, node, runner.Options{Timeout: timeout, Parallel: parallel}) })
+		wg.Go(func() {
+			seen[i] = observeDemoNode(ctx, suite, p, inv, node, runner.Options{Timeout: timeout, Parallel: parallel})
+		})
 	}
 	wg.Wait()
 	record, err := runner.Merge(seen)

@@ -16,6 +16,7 @@ import (
 
 	"carbonio-check/checks"
 	"carbonio-check/runner"
+	"carbonio-check/terminal"
 )
 
 // The exit codes that are not a verdict; those are report.Report.ExitCode's.
@@ -54,7 +55,7 @@ func run(args []string) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintf(os.Stderr, "carbonio-check: %v\n", err)
+	fmt.Fprintf(os.Stderr, "carbonio-check: %s\n", terminal.Text(err.Error()))
 	return exitCannotRun
 }
 
