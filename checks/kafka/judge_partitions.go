@@ -68,7 +68,7 @@ func (v view) placements() []placement {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b placement) int {
-		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.number, b.number), cmp.Compare(b.state(), a.state()))
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.number, b.number), cmp.Compare(b.state(), a.state()), cmp.Compare(b.minISR, a.minISR))
 	})
 	return slices.CompactFunc(out, func(a, b placement) bool { return a.topic == b.topic && a.number == b.number })
 }
@@ -189,6 +189,11 @@ func (v view) judgeTransactions() checks.Finding {
 	return transactions.Pass(v, all, "transactions can be committed, even with %d fewer brokers", spare)
 }
 
+// minISRUnseen says whether it is unknown of some topic how many copies must be in sync.
+func (v view) minISRUnseen() bool {
+	return slices.ContainsFunc(v.placed, func(p placement) bool { return p.minISR == 0 })
+}
+
 // service is the service that a partition is part of.
 func (p placement) service() string {
 	switch {
@@ -209,7 +214,7 @@ func (v view) clusters() []checks.Cluster {
 		needs, rests = len(v.Members)/2+1, nil
 	}
 	placed := append([]placement{{}}, v.placed...) // Kafka, even without partitions
-	if !v.complete() {                             // any broker may hold what is hidden, transactions among it
+	if !v.complete() || v.minISRUnseen() {         // any broker may hold what is hidden, transactions among it
 		count.Yes, count.Unseen = nil, append(count.Unseen, count.Yes...)
 		placed = append(placed, placement{topic: transactionLog})
 	}
@@ -259,6 +264,8 @@ func (v view) judgeTolerance(services []checks.Cluster) checks.Finding {
 		return cluster.Because(tolerance.Unknown(v, all, "not every broker could be checked"), brokers, unseen)
 	case survives == cluster.No:
 		return tolerance.Skip(v, all, "there is only one broker: none can be lost")
+	case v.minISRUnseen():
+		return tolerance.Unknown(v, all, "how many in-sync copies each topic requires is unknown")
 	case v.mode == withKRaft && v.latest == nil:
 		return tolerance.Unknown(v, all, "the quorum could not be seen").Needing(quorum.On(all))
 	}

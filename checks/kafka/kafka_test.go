@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -490,6 +491,26 @@ func TestInSyncAsReported(t *testing.T) {
 	_, got := judge(c.Scope, checks.NewRecord(c.Seen))
 	require.Equal(t, well[0].Together, got[0].Together)
 	require.Contains(t, got[0].Unseen, "svc3.example.com")
+}
+
+// How many copies must be in sync decides what the loss of a broker stops.
+func TestMinISRUnseen(t *testing.T) {
+	c := checkstest.ReadCase(t, Module, "healthy")
+	var clusters []checks.Cluster
+	for i, o := range c.Seen { // one broker that reports it is enough
+		c.Seen[i].Data = bytes.ReplaceAll(o.Data, []byte(`"min_isr"`), []byte(`"not_reported"`))
+		var findings []checks.Finding
+		findings, clusters = judge(c.Scope, checks.NewRecord(c.Seen))
+		at := slices.IndexFunc(findings, func(f checks.Finding) bool { return f.Check == tolerance })
+		want := checks.Pass
+		if i == len(c.Seen)-1 {
+			want = checks.Unknown
+		}
+		require.Equal(t, want, findings[at].Status)
+	}
+	for _, got := range clusters {
+		require.Empty(t, got.Able)
+	}
 }
 
 // Without an inventory one broker may be any part of a cluster.
