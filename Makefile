@@ -3,6 +3,8 @@
 VERSION  ?= 0.2.0
 GO       ?= go
 BIN      := carbonio-check
+# HTTP/2 is never spoken (docs/decisions.md), so it need not be in the binary.
+TAGS     := nethttpomithttp2
 LDFLAGS  := -s -w -X main.release=$(VERSION)
 # The race detector needs a C compiler; without one the same tests run without it.
 RACE     := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
@@ -13,7 +15,7 @@ RUN      ?= .
 .PHONY: build run demo test test-real lint bench bench-s3 bench-clusters fuzz clean
 
 build: ## the static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/carbonio-check
+	CGO_ENABLED=0 $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/carbonio-check
 
 run: build ## check this very machine; a red verdict is a verdict, not a failure of make
 	./$(BIN) all || test $$? -ne 2
