@@ -3,6 +3,7 @@ package checkstest
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,13 +40,19 @@ var moment = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // A look is one section of a case.
 type look struct {
-	Node    string          `json:"node"`
-	Address string          `json:"address"`
-	Ask     json.RawMessage `json:"ask"`
-	Data    json.RawMessage `json:"data"`
-	Unseen  *checks.Unseen  `json:"unseen"`
-	At      time.Time       `json:"at"`
-	Took    time.Duration   `json:"took"`
+	Node    string          `json:"node,omitempty"`
+	Address string          `json:"address,omitempty"`
+	Ask     json.RawMessage `json:"ask,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	Unseen  *checks.Unseen  `json:"unseen,omitempty"`
+	At      time.Time       `json:"at,omitzero"`
+	Took    time.Duration   `json:"took,omitempty"`
+}
+
+// codes are the reasons that a case may give.
+var codes = []checks.Code{
+	checks.NoAddress, checks.TimedOut, checks.RunOver, checks.Interrupted, checks.Denied, checks.Starved,
+	checks.HostSilent, checks.TooLarge, checks.Missing, checks.Unplanned, checks.Defective, checks.Failed,
 }
 
 // Cases reads all cases of a folder.
@@ -77,6 +84,7 @@ func readCase(t *testing.T, m *checks.Module, file string) Case {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "scopes", scope+".json"))
 	require.NoError(t, err)
 	require.NoError(t, Strict(text)(&c.Scope), scope)
+	require.NoError(t, existing(c.Scope), "scope %s", scope)
 	for i := range c.Scope.Vantages {
 		v := &c.Scope.Vantages[i]
 		if v.Release.IsZero() {
@@ -89,10 +97,31 @@ func readCase(t *testing.T, m *checks.Module, file string) Case {
 		case "settings.json":
 			c.Scope.Settings = settings(t, m, f.Data)
 		default:
-			c.Seen = append(c.Seen, observation(t, m, file, f))
+			o := observation(t, m, file, f)
+			require.True(t, slices.ContainsFunc(c.Scope.Vantages, func(v checks.Vantage) bool { return v.Node == o.Vantage }),
+				"%s: %s looked, but is no vantage of the scope %s", file, o.Vantage, scope)
+			c.Seen = append(c.Seen, o)
 		}
 	}
 	return c
+}
+
+// existing is an error for a phase or a component that there is not: a check for
+// it would never apply.
+func existing(s checks.Scope) error {
+	for _, v := range s.Vantages {
+		if v.Phase != checks.Preinstall && v.Phase != checks.Health {
+			return fmt.Errorf("%s: there is no phase %q", v.Node, v.Phase)
+		}
+	}
+	for _, n := range s.Topology.Nodes {
+		for _, c := range n.Components {
+			if _, ok := c.Info(); !ok {
+				return fmt.Errorf("%s: there is no component %q", n.Name, c)
+			}
+		}
+	}
+	return nil
 }
 
 func settings(t *testing.T, m *checks.Module, text []byte) checks.Settings {
@@ -104,9 +133,9 @@ func settings(t *testing.T, m *checks.Module, text []byte) checks.Settings {
 		i := slices.IndexFunc(m.Settings, func(s checks.AnySetting) bool {
 			return s.Name() == key
 		})
-		require.GreaterOrEqual(t, i, 0, "%s has no setting %s", m.Name, key)
+		require.True(t, i >= 0, "Module.Settings of %s has no %s", m.Name, key)
 		v, err := m.Settings[i].Decode(Strict(value))
-		require.NoError(t, err)
+		require.NoError(t, err, key)
 		out[key] = v
 	}
 	return out
@@ -119,6 +148,9 @@ func observation(t *testing.T, m *checks.Module, file string, f txtar.File) chec
 	var l look
 	if len(bytes.TrimSpace(f.Data)) > 0 {
 		require.NoError(t, Strict(f.Data)(&l), "%s: %s", file, f.Name)
+	}
+	if l.Unseen != nil {
+		require.True(t, slices.Contains(codes, l.Unseen.Code), "%s: %s: there is no reason %q", file, f.Name, l.Unseen.Code)
 	}
 	if l.At.IsZero() {
 		l.At = moment
@@ -144,6 +176,6 @@ func (c Case) Want(t *testing.T, got string) {
 		require.NoError(t, os.WriteFile(c.file, txtar.Format(c.text), 0o644))
 		return
 	}
-	require.GreaterOrEqual(t, i, 0, "run the test with -update, and read what it wrote")
+	require.True(t, i >= 0, "%s has no section \"want\": run the test with -update, and read what it wrote", c.file)
 	require.Equal(t, string(c.text.Files[i].Data), got)
 }

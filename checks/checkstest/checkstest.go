@@ -31,9 +31,11 @@ func Judge(t *testing.T, m *checks.Module) {
 		t.Run(c.Name, func(t *testing.T) {
 			for _, o := range c.Seen {
 				require.NoError(t, suite.Readable(o), "%s %s from %s", o.Kind, o.Target.Name, o.Vantage)
+				require.NoError(t, suite.Exact(o), "%s %s from %s", o.Kind, o.Target.Name, o.Vantage)
 			}
 			findings, clusters := m.Judge(c.Scope, checks.NewRecord(c.Seen))
 			Honest(t, m, findings, clusters)
+			wellSaid(t, findings, c.Seen)
 			got := Render(findings)
 			slices.Reverse(c.Seen)
 			again, _ := m.Judge(c.Scope, checks.NewRecord(c.Seen))
@@ -50,15 +52,37 @@ func paragraphs(s string) []string { return strings.Split(strings.TrimSuffix(s, 
 func Honest(t *testing.T, m *checks.Module, findings []checks.Finding, clusters []checks.Cluster) {
 	t.Helper()
 	for _, f := range findings {
-		require.Contains(t, m.Checks, f.Check, "a finding of a check that %s does not have", m.Name)
+		require.NotNil(t, f.Check, "%s: a finding of no check: %s", m.Name, f.Message)
+		require.True(t, slices.Contains(m.Checks, f.Check), "a finding of %s, which Module.Checks of %s does not have", f.Check.ID, m.Name)
 		require.False(t, f.Defect, f.Message)
 		require.NotEmpty(t, f.Message, f.Check.ID)
 	}
 	for _, c := range clusters {
-		require.Contains(t, m.Checks, c.Check, "a cluster of a check that %s does not have", m.Name)
+		require.True(t, slices.Contains(m.Checks, c.Check), "the cluster %s is of a check that Module.Checks of %s does not have", c.Service, m.Name)
 		require.True(t, c.Check.Clusters, "%s returns clusters, but is not marked with Clusters", c.Check.ID)
 		for _, node := range slices.Concat(c.Able, c.Unseen) {
 			require.Contains(t, c.Members, node, "%s: able or unseen, and no member", c.Service)
+		}
+	}
+}
+
+// wellSaid fails on a message that was not formatted as it was meant, or that ends in
+// a full stop, unless the last words are somebody else's, as they were seen.
+func wellSaid(t *testing.T, findings []checks.Finding, seen []checks.Observation) {
+	t.Helper()
+	for _, f := range findings {
+		for _, verb := range []string{"%d", "%s", "%v", "%!"} {
+			require.NotContains(t, f.Message, verb, f.Check.ID)
+		}
+		for name, text := range f.Evidence {
+			require.NotContains(t, text, "%!", "%s: %s", f.Check.ID, name)
+		}
+		if strings.HasSuffix(f.Message, ".") {
+			last := f.Message[strings.LastIndex(f.Message, ": ")+1:]
+			require.True(t, slices.ContainsFunc(seen, func(o checks.Observation) bool {
+				text, err := json.Marshal(o)
+				return err == nil && strings.Contains(string(text), strings.TrimSpace(last))
+			}), "%s: a message ends in a full stop: %s", f.Check.ID, f.Message)
 		}
 	}
 }
@@ -118,7 +142,11 @@ func Observe(t *testing.T, m *checks.Module, scope checks.Scope, host checks.Hos
 	for _, look := range m.Looks() {
 		plan, err := look.Plan(scope, host)
 		require.NoError(t, err)
+		planned := map[[2]string]bool{}
 		for _, p := range plan {
+			at := [2]string{p.Target.Name, p.Target.Address}
+			require.False(t, planned[at], "%s %s: two targets have this name and address (%q)", m.Name, p.Kind, at)
+			planned[at] = true
 			o := checks.Observation{Subject: m.Name, Kind: p.Kind, Target: p.Target, Vantage: scope.Self().Node, At: time.Now()}
 			var err error
 			if o.Data, err = p.Observe(ctx, host); err != nil {
@@ -134,8 +162,11 @@ func Observe(t *testing.T, m *checks.Module, scope checks.Scope, host checks.Hos
 // Findings looks and judges.
 func Findings(t *testing.T, m *checks.Module, scope checks.Scope, host checks.Host) []checks.Finding {
 	t.Helper()
-	findings, clusters := m.Judge(scope, checks.NewRecord(Observe(t, m, scope, host)))
+	Catalogue(t, m)
+	seen := Observe(t, m, scope, host)
+	findings, clusters := m.Judge(scope, checks.NewRecord(seen))
 	Honest(t, m, findings, clusters)
+	wellSaid(t, findings, seen)
 	return findings
 }
 
