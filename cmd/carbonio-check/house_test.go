@@ -248,3 +248,32 @@ func TestRecordedCases(t *testing.T) {
 			"%s needs %s, on a target that it never has", n.by, n.need)
 	}
 }
+
+// A folder below checks with a Module is a subject of the program: one that
+// modules.go does not name would be tested, and never run.
+func TestEverySubjectIsAssembled(t *testing.T) {
+	known := map[string]bool{}
+	for _, m := range catalogue(t).Modules() {
+		known[m.Name] = true
+	}
+	found := 0
+	for file, f := range sources(t) {
+		subject, below := strings.CutPrefix(filepath.ToSlash(filepath.Dir(file)), "checks/")
+		if below && declares(f, "Module") {
+			found++
+			assert.True(t, known[subject], "%s declares a Module that modules.go does not name", file)
+		}
+	}
+	assert.Equal(t, len(known), found)
+}
+
+// declares says whether a file has a variable of that name.
+func declares(f *ast.File, name string) bool {
+	return slices.ContainsFunc(f.Decls, func(d ast.Decl) bool {
+		g, ok := d.(*ast.GenDecl)
+		return ok && g.Tok == token.VAR && slices.ContainsFunc(g.Specs, func(s ast.Spec) bool {
+			v, ok := s.(*ast.ValueSpec)
+			return ok && v.Names[0].Name == name
+		})
+	})
+}
