@@ -274,8 +274,8 @@ type Coverage struct {
 	Unseen  int            `json:"unseen"`
 }
 
-// coverage counts. A check on a node was unseen where one of its findings is
-// unknown, and skipped where none of them is more than a skip itself.
+// coverage counts. A check was looked at on a node where one of its findings is a
+// verdict, unseen where none is and one is unknown, and skipped where all are skips.
 func coverage(suite checks.Suite, record Record, findings []checks.Finding) Coverage {
 	type key struct {
 		check   *checks.Check
