@@ -241,7 +241,8 @@ func TestAssembleRefusesABadCatalogue(t *testing.T) {
 		"m.a: needs a check that m does not":         func(m *checks.Module) { m.Checks[0].Needs = []*checks.Check{entry("m.c", ports)} },
 		"m.a: wants a setting that m does not":       func(m *checks.Module) { m.Checks[0].Wants = setting },
 		`two looks are of kind "port"`:               func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&other} },
-		"a look has no kind":                         func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{}} },
+		`a look cannot be of kind ""`:                func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{}} },
+		`a look cannot be of kind "plan"`:            func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{Kind: "plan"}} },
 		`the look "x" lacks Targets`:                 func(m *checks.Module) { m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{Kind: "x"}} },
 		`the look "x" lacks Observe`: func(m *checks.Module) {
 			m.Checks[1].Looks = []checks.AnyLook{&checks.Look[ask, seen]{Kind: "x", Targets: ports.Targets}}

@@ -176,8 +176,8 @@ func unreadable(err error) Unseen {
 
 func (l *Look[Ask, Seen]) verify() error {
 	switch {
-	case l.Kind == "":
-		return errors.New("a look has no kind")
+	case l.Kind == "" || l.Kind == "plan": // a "plan" stands for looks that could not be planned
+		return fmt.Errorf("a look cannot be of kind %q", l.Kind)
 	case l.Targets == nil:
 		return fmt.Errorf("the look %q lacks Targets", l.Kind)
 	case l.Observe == nil:
