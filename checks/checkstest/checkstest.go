@@ -19,7 +19,10 @@ import (
 	"carbonio-check/checks"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+var (
+	update   = flag.Bool("update", false, "rewrite the golden files")
+	recorded = flag.String("record", "", "make a case of this observations `FILE` first, under its name")
+)
 
 // Judge is the table test of a judge: it judges every testdata/NAME.txtar and
 // compares the findings with the section "want", which -update rewrites.
@@ -27,6 +30,9 @@ func Judge(t *testing.T, m *checks.Module) {
 	t.Helper()
 	suite, err := checks.Assemble(m)
 	require.NoError(t, err)
+	if *recorded != "" {
+		record(t, m, *recorded)
+	}
 	for _, c := range Cases(t, m, "testdata") {
 		t.Run(c.Name, func(t *testing.T) {
 			for _, o := range c.Seen {
