@@ -5,16 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"carbonio-check/fixtures/fakes3"
 )
 
 func TestMain(m *testing.M) {
@@ -57,15 +61,39 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// A run that hangs on a silent time server is interrupted: it writes the
-// report of what it saw, says so, and leaves no temporary file behind.
+// A run that hangs in a benchmark is interrupted: it writes the report of what it
+// saw, says so, and leaves neither a temporary file nor an object behind. The
+// benchmark is made after everything else, so all else was seen by then.
 func TestInterruptStillWritesTheReport(t *testing.T) {
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
-			dir, cmd := hanging(t, "-o", "json=report.json", "--timeout", "1m", "clock.offset", "clock.timezone")
+			const others = 200 // what the other looks at a bucket never come to
+			var requests atomic.Int64
+			benchmark := make(chan struct{})
+			server, err := fakes3.Start(fakes3.Options{Intercept: func(_ http.ResponseWriter, r *http.Request) bool {
+				n := requests.Add(1)
+				if n == others {
+					close(benchmark)
+				}
+				if n >= others && r.Method == http.MethodGet && r.URL.RawQuery == "" {
+					<-r.Context().Done() // an object is never read
+					return true
+				}
+				return false
+			}})
+			require.NoError(t, err)
+			defer server.Close()
+			config := filepath.Join(t.TempDir(), "config.yaml")
+			require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, "s3: [{endpoint: %q, bucket: %s, path_style: true, access_key: {env: A}, secret_key: {env: B}}]\n",
+				server.URL(), fakes3.Bucket), 0o600))
+			t.Setenv("A", fakes3.AccessKey)
+			t.Setenv("B", fakes3.SecretKey)
+			dir, cmd := started(t, "", "-o", "json=report.json", "-c", config, "--benchmark", "s3.throughput", "clock.timezone")
+			<-benchmark
 			require.NoError(t, cmd.Process.Signal(signal))
-			err := cmd.Wait()
+			err = cmd.Wait()
 			require.Equal(t, exitInterrupted, exitCode(err), "%v", err)
+			assert.Empty(t, server.Keys())
 
 			var r struct {
 				Run      struct{ Interrupted bool }
@@ -81,7 +109,7 @@ func TestInterruptStillWritesTheReport(t *testing.T) {
 			for _, f := range r.Findings {
 				statuses[f.Check] = f.Status
 			}
-			assert.Equal(t, "unknown", statuses["clock.offset"])
+			assert.Equal(t, "unknown", statuses["s3.throughput"])
 			assert.Equal(t, "pass", statuses["clock.timezone"])
 			left, err := filepath.Glob(filepath.Join(dir, ".report*"))
 			require.NoError(t, err)
@@ -121,11 +149,20 @@ func hanging(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { server.Close() })
+	port := server.LocalAddr().(*net.UDPAddr).Port
+	dir, cmd = started(t, fmt.Sprintf("server 127.0.0.1 port %d iburst\n", port), args...)
+	_, _, err = server.ReadFrom(make([]byte, 512))
+	require.NoError(t, err)
+	return dir, cmd
+}
+
+// started starts carbonio-check on a root with that configuration of chrony.
+func started(t *testing.T, chrony string, args ...string) (dir string, cmd *exec.Cmd) {
+	t.Helper()
 	dir = t.TempDir()
 	root := filepath.Join(dir, "root")
-	port := server.LocalAddr().(*net.UDPAddr).Port
 	for name, text := range map[string]string{
-		"etc/chrony/chrony.conf": fmt.Sprintf("server 127.0.0.1 port %d iburst\n", port),
+		"etc/chrony/chrony.conf": chrony,
 		"etc/timezone":           "Etc/UTC\n",
 		"etc/hostname":           "srv1.example.com\n",
 		"etc/os-release":         "ID=ubuntu\nVERSION_ID=\"24.04\"\nVERSION_CODENAME=noble\n",
@@ -139,8 +176,6 @@ func hanging(t *testing.T, args ...string) (dir string, cmd *exec.Cmd) {
 	cmd.Dir = dir
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	_, _, err = server.ReadFrom(make([]byte, 512))
-	require.NoError(t, err)
 	return dir, cmd
 }
 
