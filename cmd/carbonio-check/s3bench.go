@@ -66,7 +66,8 @@ AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from files; never from the comma
 line.
 
 Exit status: 0 within the limits, or nothing to judge; 1 not within the limits;
-2 could not measure or clean up; 130 interrupted.`
+2 could not measure or clean up; 3 too little was measured to judge;
+130 interrupted.`
 
 const benchExample = `  carbonio-check s3bench -c config.yaml
   carbonio-check s3bench -c config.yaml --bucket carbonio-ha -o tty -o html=bench.html
@@ -264,12 +265,17 @@ func benchExit(r s3bench.Result) error {
 	case r.Verdict == s3bench.Below:
 		return exit(exitBelow)
 	case r.Verdict == s3bench.Undetermined:
-		return exit(exitCannotRun)
+		return exit(exitUndetermined)
 	}
 	return nil
 }
 
-const exitBelow = 1
+// The exit codes of a benchmark, as those of a report: it failed, or something
+// could not be seen.
+const (
+	exitBelow        = 1
+	exitUndetermined = 3
+)
 
 // newBenchProgress draws a live line on a terminal: the step, its present rate,
 // and how much was written. The second function ends it, and may be called twice.
