@@ -47,8 +47,10 @@ func number(sid string) string {
 
 // masters are the servers that accept changes.
 func (v snapshot) masters() []*member {
-	return cluster.Those(v.Members, func(m *member) bool { return !m.Replica })
+	return cluster.Those(v.Members, (*member).master)
 }
+
+func (m *member) master() bool { return !m.Replica }
 
 // vector reads the values of contextCSN, which come in no particular order.
 // Anything else is ignored, and of two with one ID the later one counts.

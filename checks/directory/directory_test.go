@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -60,11 +61,11 @@ func raw(t *testing.T, v any) json.RawMessage {
 	return text
 }
 
-// seeing is a view of members.
+// seeing is a view of members, all that the inventory has.
 func seeing(t *testing.T, members ...*member) view {
 	t.Helper()
 	for s := range servers.In(record(t, servers.Kind, checks.Target[ask]{Name: all}, snapshot{Members: members}, nil)) {
-		return viewOf(checks.Scope{}, s)
+		return viewOf(checks.Scope{Topology: platform.Topology{Inventory: &platform.Inventory{}}}, s)
 	}
 	return view{}
 }
@@ -883,6 +884,96 @@ func TestTolerance(t *testing.T) {
 			require.Equal(t, c.want, clusters)
 		})
 	}
+}
+
+// What another vantage sees at work has not stopped.
+func TestStopped(t *testing.T) {
+	for name, c := range map[string]struct {
+		here, there []*member
+		stopped     bool
+	}{
+		"nobody sees any":           {[]*member{down("a", false), down("b", false)}, []*member{down("a", false), down("b", false)}, true},
+		"another sees one":          {[]*member{down("a", false), down("b", false)}, []*member{down("a", false), up("b", false)}, false},
+		"another did not see":       {[]*member{down("a", false), down("b", false)}, []*member{unasked("a", false), unasked("b", false)}, true},
+		"another sees a master":     {[]*member{down("a", false), up("b", true)}, []*member{up("a", false), down("b", true)}, false},
+		"another sees the replica":  {[]*member{down("a", false), up("b", true)}, []*member{down("a", false), up("b", true)}, true},
+		"nobody but the other does": {[]*member{down("a", false), down("b", true)}, []*member{down("a", false), up("b", true)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []checks.Observation
+			for vantage, members := range map[string][]*member{one: c.here, two: c.there} {
+				seen = append(seen, checks.Observation{Kind: servers.Kind, Vantage: vantage, Data: raw(t, snapshot{Members: members})})
+			}
+			findings, _ := judge(newLab(t).scope, checks.NewRecord(seen))
+			i := slices.IndexFunc(findings, func(f checks.Finding) bool { return f.Check == tolerance && f.Vantage == one })
+			require.Equal(t, checks.Fail, findings[i].Status)
+			require.Equal(t, c.stopped, findings[i].Stopped, findings[i].Message)
+		})
+	}
+}
+
+// Without an inventory what was seen of several servers counts all the same: only
+// that there is no other one is unknown, and with it what their loss stops.
+func TestSeveralWithoutInventory(t *testing.T) {
+	unsure := []string{"one_left", "stopped_only_from_here"}
+	for _, c := range checkstest.Cases(t, Module, "testdata") {
+		if c.Scope.Topology.Inventory == nil {
+			continue
+		}
+		known, _ := judge(c.Scope, checks.NewRecord(c.Seen))
+		want := statuses(known)
+		if slices.Contains(unsure, c.Name) {
+			want["tolerance "+all] = checks.Unknown
+		}
+		c.Scope.Topology.Inventory = nil
+		findings, clusters := judge(c.Scope, checks.NewRecord(c.Seen))
+		require.Equal(t, want, statuses(findings), c.Name)
+		require.Empty(t, clusters, c.Name)
+		require.NotContains(t, checkstest.Render(findings), "STOPPED", c.Name)
+	}
+}
+
+// A server that nobody lists may work, be the master, or be who is replicated from.
+func TestUnlisted(t *testing.T) {
+	from := func(m *member, host string) *member {
+		m.Config = &config{Agreements: []agreement{{RID: "100", Provider: "ldap://" + host + ":389/"}}, Multi: true}
+		return m
+	}
+	for name, c := range map[string]struct {
+		members []*member
+		judge   func(view) checks.Finding
+		want    checks.Status
+	}{
+		"two at work":             {[]*member{up("a", false), up("b", false)}, tolerates, checks.Pass},
+		"one of two":              {[]*member{up("a", false), down("b", false)}, tolerates, checks.Unknown},
+		"none of two":             {[]*member{down("a", false), down("b", false)}, tolerates, checks.Unknown},
+		"the only known master":   {[]*member{up("a", false), up("b", true)}, tolerates, checks.Unknown},
+		"its server ID":           {[]*member{up("a", false), up("b", true)}, func(v view) checks.Finding { return v.judgeServerID(v.Members[0]) }, checks.Unknown},
+		"its agreements":          {[]*member{up("a", false), up("b", true)}, agrees(0), checks.Unknown},
+		"a replica of it":         {[]*member{up("a", false), from(up("b", true), "a")}, agrees(1), checks.Pass},
+		"a replica of another":    {[]*member{up("a", false), from(up("b", true), "c")}, agrees(1), checks.Unknown},
+		"with another as well":    {[]*member{from(up("a", false), "c"), from(up("b", true), "a")}, agrees(0), checks.Unknown},
+		"not with a known one":    {[]*member{from(up("a", false), "c"), up("b", false)}, agrees(0), checks.Fail},
+		"a replica of nobody":     {[]*member{up("a", false), {server: server{Name: "b", Replica: true}, Config: &config{}}}, agrees(1), checks.Fail},
+		"a replica that is alone": {[]*member{up("a", true)}, tolerates, checks.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := seeing(t, c.members...)
+			v.inventory = false
+			f := c.judge(v)
+			require.Equal(t, c.want, f.Status, f.Message)
+			require.False(t, f.Stopped)
+		})
+	}
+}
+
+func tolerates(v view) checks.Finding {
+	f, _ := v.judgeTolerance()
+	return f
+}
+
+func agrees(i int) func(view) checks.Finding {
+	return func(v view) checks.Finding { return v.judgeAgreements(v.Members[i]) }
 }
 
 // A look that saw nothing hands its cluster up all the same, with nobody seen.

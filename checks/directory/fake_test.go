@@ -246,6 +246,7 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{ca: newAuthority(t), at: map[string]string{}, fails: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
 	l.scope = checkstest.Scope(checkstest.Node(one, "10.0.0.1", platform.Directory), checkstest.Node(two, "10.0.0.2", platform.Directory))
+	l.scope.Topology.Inventory = &platform.Inventory{}
 	l.host = checks.Host{
 		Files:   checkstest.Files(map[string]string{"opt/zextras/conf/ca/ca.pem": l.ca.pem}),
 		Machine: checkstest.Machine{},

@@ -15,15 +15,22 @@ import (
 func judge(scope checks.Scope, seen checks.Record) ([]checks.Finding, []checks.Cluster) {
 	var out []checks.Finding
 	var clusters []checks.Cluster
+	var views []view
+	var everywhere []*member
 	for s := range servers.In(seen) {
-		f, c := viewOf(scope, s).judge()
+		v := viewOf(scope, s)
+		views, everywhere = append(views, v), append(everywhere, v.Members...)
+	}
+	for _, v := range views {
+		v.everywhere = everywhere
+		f, c := v.judge()
 		out, clusters = append(out, f...), append(clusters, c...)
 	}
 	for s := range programs.In(seen) {
 		out = append(out, judgeTools(scope, s)...)
 	}
 	for s := range canaries.In(seen) {
-		out = append(out, judgeCanary(s)...)
+		out = append(out, judgeCanary(scope, s)...)
 	}
 	return out, clusters
 }
@@ -34,6 +41,16 @@ var unread = failed("nothing was read")
 type view struct {
 	checks.Sight[ask, snapshot]
 	snapshot
+	// inventory says whether there is one. Without it the members are those that
+	// happen to be known, as a rule one: they are not the whole directory.
+	inventory bool
+	// everywhere are the servers as each vantage sees them, this one too.
+	everywhere []*member
+}
+
+// unlisted is the finding where what is known may be a part of the directory.
+func unlisted(c *checks.Check, b checks.Basis, target string) checks.Finding {
+	return c.Unknown(b, target, "without an inventory it is unknown which nodes run a directory server")
 }
 
 // viewOf makes a view of a sight. If the look saw nothing, it saw none of the
@@ -53,7 +70,7 @@ func viewOf(scope checks.Scope, s checks.Sight[ask, snapshot]) view {
 		}
 		m.First, m.Last = cmp.Or(m.First, m.Last), cmp.Or(m.Last, m.First, &reading{NoCSN: unread})
 	}
-	return view{s, seen}
+	return view{Sight: s, snapshot: seen, inventory: scope.Topology.Inventory != nil}
 }
 
 func (v view) judge() (out []checks.Finding, clusters []checks.Cluster) {
@@ -65,9 +82,15 @@ func (v view) judge() (out []checks.Finding, clusters []checks.Cluster) {
 	}
 	f, clusters := v.judgeTolerance()
 	out = append(out, f)
-	if len(v.Members) == 1 {
+	switch m := v.Members[0]; {
+	case len(v.Members) == 1 && !v.inventory:
+		for _, c := range []*checks.Check{serverID, agreements, csn, entries} {
+			out = append(out, unlisted(c, v, m.Name))
+		}
+		return append(out, v.judgeMonitor(m)), clusters // its links show what it replicates from
+	case len(v.Members) == 1:
 		for _, c := range []*checks.Check{serverID, agreements, csn, entries, monitor} {
-			out = append(out, c.Skip(v, v.Members[0].Name, "the platform has only one directory server: nothing is replicated"))
+			out = append(out, c.Skip(v, m.Name, "the platform has only one directory server: nothing is replicated"))
 		}
 		return out, clusters
 	}
@@ -154,6 +177,8 @@ func (v view) judgeServerID(m *member) checks.Finding {
 	switch {
 	case m.Replica:
 		return serverID.Skip(v, m.Name, "%s is a replica, which needs no server ID", m.Name)
+	case len(v.masters()) == 1 && !v.inventory:
+		return unlisted(serverID, v, m.Name)
 	case len(v.masters()) == 1:
 		return serverID.Skip(v, m.Name, "the platform has only one master, which needs no server ID")
 	case m.Config == nil:
@@ -253,7 +278,13 @@ func (v view) judgeTolerance() (checks.Finding, []checks.Cluster) {
 	if len(v.masters()) < len(v.Members) {
 		clusters = append(clusters, v.cluster("directory writes", v.masters(), writers))
 	}
-	if len(v.Members) == 1 {
+	if !v.inventory {
+		clusters = nil // of a part nothing is concluded
+	}
+	switch {
+	case len(v.Members) == 1 && !v.inventory:
+		return unlisted(tolerance, v, all), nil
+	case len(v.Members) == 1:
 		return tolerance.Skip(v, all, "there is only one directory server: none can be lost"), clusters
 	}
 	saw := fmt.Sprintf("%d of %d servers respond, %d of %d masters", len(readers.Yes), len(v.Members), len(writers.Yes), len(v.masters()))
@@ -274,15 +305,18 @@ func (v view) cluster(service string, members []*member, count cluster.Count[*me
 	}
 }
 
-// judgeSpare judges what is left to read from and to write to.
+// judgeSpare judges what is left to read from and to write to. Two that work are
+// enough without an inventory as well; of fewer it is unknown who else there is.
 func (v view) judgeSpare(readers, writers cluster.Count[*member]) checks.Finding {
 	masters := len(v.masters())
 	two, other := readers.AtLeast(2), writers.AtLeast(min(2, masters))
 	switch spare := len(readers.Yes) - 1; {
+	case !v.inventory && (two == cluster.No || writers.AtLeast(2) == cluster.No):
+		return unlisted(tolerance, v, all)
 	case readers.None() == cluster.Yes:
-		return tolerance.Fail(v, all, "no directory server responds").Stops()
+		return v.stops(tolerance.Fail(v, all, "no directory server responds"), func(*member) bool { return true })
 	case writers.AtLeast(1) == cluster.No:
-		return tolerance.Fail(v, all, "no master responds: the directory accepts no changes").Stops()
+		return v.stops(tolerance.Fail(v, all, "no master responds: the directory accepts no changes"), (*member).master)
 	case two == cluster.No:
 		return tolerance.Fail(v, all, "only one directory server is left: losing it stops everything")
 	case other == cluster.No:
@@ -294,4 +328,13 @@ func (v view) judgeSpare(readers, writers cluster.Count[*member]) checks.Finding
 	default:
 		return tolerance.Pass(v, all, "%d of %d servers can be lost; changes need one of %d masters", spare, len(v.Members), len(writers.Yes))
 	}
+}
+
+// stops marks a finding that none of some servers responds here, unless another
+// vantage sees one of them at work.
+func (v view) stops(f checks.Finding, of func(*member) bool) checks.Finding {
+	if slices.ContainsFunc(v.everywhere, func(m *member) bool { return of(m) && m.works() == cluster.Yes }) {
+		return f
+	}
+	return f.Stops()
 }

@@ -12,10 +12,12 @@ import (
 )
 
 func (v view) judgeAgreements(m *member) checks.Finding {
-	if v.alone(m) {
+	switch {
+	case v.alone(m) && !v.inventory:
+		return unlisted(agreements, v, m.Name)
+	case v.alone(m):
 		return agreements.Skip(v, m.Name, "the platform has only one master: it replicates from no other")
-	}
-	if m.Config == nil {
+	case m.Config == nil:
 		return v.unseen(agreements, m, m.NoConfig)
 	}
 	others := v.othersThan(m)
@@ -36,6 +38,8 @@ func (v view) judgeConfig(m *member, others []*member, foreign []string) checks.
 	missing := cluster.Those(others, func(other *member) bool { return !v.replicates(m, other) })
 	twice := m.Config.duplicate()
 	switch {
+	case m.Replica && len(sources) == 0 && len(foreign) > 0 && !v.inventory:
+		return unlisted(agreements, v, m.Name)
 	case m.Replica && len(sources) == 0:
 		return agreements.Fail(v, m.Name, "%s replicates from no master", m.Name).Wanted("an agreement with a master").
 			Fix(checks.On(m.Name) + "su - zextras -c /opt/zextras/libexec/zmldapenablereplica")
@@ -46,6 +50,8 @@ func (v view) judgeConfig(m *member, others []*member, foreign []string) checks.
 		return agreements.Fail(v, m.Name, "%s has two agreements with rid %s", m.Name, twice).Wanted("a different rid for each")
 	case !m.Replica && !m.Config.Multi:
 		return agreements.Fail(v, m.Name, "%s accepts no changes: it replicates, but olcMirrorMode is not set", m.Name).Wanted("olcMirrorMode: TRUE")
+	case len(foreign) > 0 && !v.inventory: // which may be masters all the same
+		return unlisted(agreements, v, m.Name)
 	case len(foreign) > 0:
 		return agreements.Warn(v, m.Name, "%s replicates from servers that are not other masters of this platform: %s", m.Name, strings.Join(foreign, ", "))
 	}
@@ -89,12 +95,14 @@ func (c config) agreeWith(masters []*member) string {
 
 func (v view) judgeMonitor(m *member) checks.Finding {
 	switch {
-	case v.alone(m):
+	case v.alone(m) && v.inventory:
 		return monitor.Skip(v, m.Name, "the platform has only one master: it replicates from no other")
 	case m.works() != cluster.Yes:
 		return v.unseen(monitor, m)
 	case m.Last.NoMonitor != checks.Unseen{} || m.User == "":
 		return v.unseen(monitor, m, m.NoLogin, m.Last.NoMonitor)
+	case len(m.Last.Links) == 0 && v.alone(m):
+		return unlisted(monitor, v, m.Name)
 	case len(m.Last.Links) == 0 && m.Config != nil && len(m.Config.Agreements) == 0:
 		return monitor.Fail(v, m.Name, "%s has no replication link", m.Name).Needing(agreements.On(m.Name))
 	case len(m.Last.Links) == 0:
@@ -143,14 +151,18 @@ func dateOf(stamp string) string {
 	return t.Format(time.DateTime)
 }
 
-func judgeCanary(s checks.Sight[ask, []write]) []checks.Finding {
+func judgeCanary(scope checks.Scope, s checks.Sight[ask, []write]) []checks.Finding {
 	writes, _ := s.Got()
 	if len(writes) == 0 {
 		return []checks.Finding{canary.Unseen(s, all)}
 	}
 	var out []checks.Finding
 	for _, w := range writes {
-		out = append(out, w.judge(s))
+		f := w.judge(s)
+		if f.Status == checks.Skip && scope.Topology.Inventory == nil {
+			f = unlisted(canary, s, w.Node)
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -18,6 +18,8 @@ func judgeTools(scope checks.Scope, r report) []checks.Finding {
 	switch {
 	case !got:
 		return []checks.Finding{tools.Unseen(r, "zmreplchk")}
+	case len(v.Members) < 2 && scope.Topology.Inventory == nil:
+		return []checks.Finding{unlisted(tools, r, "zmreplchk")}
 	case len(v.Members) < 2:
 		return []checks.Finding{tools.Skip(r, "zmreplchk", "the platform has only one directory server: nothing is replicated")}
 	case len(v.masters()) < 2:
