@@ -149,7 +149,7 @@ func Read(name string, r io.Reader) ([]Node, error) {
 		switch {
 		case errors.Is(err, bufio.ErrTooLong):
 			f.tooLong()
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			f.close()
 			if len(f.nodes) == 0 && len(f.errs) == 0 {
 				f.wrong(0, "no observations in it")
