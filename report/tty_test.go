@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"carbonio-check/checks"
+	"carbonio-check/platform"
 	"carbonio-check/runner"
 	"carbonio-check/terminal"
 )
@@ -209,4 +210,26 @@ func TestTTYInventedNamesAreNotShort(t *testing.T) {
 	g := f
 	g.Vantage = "svc1.example.org"
 	require.Contains(t, page80(t, r, f, g), "from   svc1.example.com and svc1.example.org\n")
+}
+
+// The header says of how many nodes it speaks, and from where it knows.
+func TestTheHeaderSaysWhichNodesItMeans(t *testing.T) {
+	node := func(phase checks.Phase, release platform.Release, from string) checks.Vantage {
+		return checks.Vantage{Node: "n", Phase: phase, Release: release, ReleaseFrom: from}
+	}
+	old, young := node(checks.Health, platform.R25_6, "a file"), node(checks.Preinstall, platform.R26_6, "--release")
+	flagged := node(checks.Health, platform.R25_6, "--release")
+	for want, vantages := range map[string][]checks.Vantage{
+		"installed (a file)":            {old, old},
+		"installed":                     {old, flagged},
+		"installed on 1 of 2 on 1 of 2": {old, young},
+		"before installation on 0 of 1": {young},
+	} {
+		require.Equal(t, want, phase(vantages)+sign(Run{Release: "25.6", Vantages: vantages}))
+	}
+}
+
+// Of why nothing was checked, the most frequent reasons come first.
+func TestWhyNothingWasChecked(t *testing.T) {
+	require.Equal(t, "b; a", why(map[string]int{"a": 2, "b": 3, "c": 2}))
 }
