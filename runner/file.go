@@ -239,7 +239,7 @@ var (
 )
 
 func (f *file) line(line []byte) {
-	at := max(bytes.Index(line, headerHere), 0)
+	at := max(bytes.LastIndex(line, headerHere), 0)
 	switch {
 	case at > 0:
 		f.line(line[:at])

@@ -152,6 +152,7 @@ func TestWhatIsOfNoNodeCostsNone(t *testing.T) {
 		"before":       {"garbage\n" + one + two, "f:1: not an observations file"},
 		"between":      {one + "garbage\nmore of it\n" + two, "f:5: something follows the last line of the observations of n1"},
 		"endless":      {one + strings.Repeat("x", maxLine+1) + "\n" + two, "f:5: something follows"},
+		"a cut header": {one + two[:70] + two, "f:5: unreadable header"},
 		"a bad header": {one + `{"schema":"x/v9"}` + "\n{}\n" + two, `f:5: schema "x/v9"`},
 	} {
 		nodes, err := Read("f", strings.NewReader(tt.text))
